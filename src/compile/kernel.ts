@@ -1,0 +1,75 @@
+// Kernel: a loop nest with its packing. It offers to run a node; the compiler chooses.
+import type { Formula } from '../ir/formula.ts'
+import type { Analysis } from '../ir/analyze.ts'
+import type { Model, Node, ValueType } from '../ir/graph.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { TileFunction } from './tile/nodes.ts'
+
+/**
+ * How a value lies in the arena.
+ * - `plain`: row-major as in ONNX.
+ * - `nhwc`: [n, h + halo, w + halo, c rounded up to 4], float32; the halo and the extra channels hold zeros.
+ */
+export type Layout =
+  | { readonly kind: 'plain' }
+  | {
+      readonly kind: 'nhwc'
+      /** Rows above and below, columns left and right. */
+      readonly halo: readonly [top: number, left: number, bottom: number, right: number]
+    }
+
+/** What an offer may look at. */
+export interface OfferContext {
+  readonly model: Model
+  readonly analysis: Analysis
+  readonly target: 'wasm'
+  type(name: string): ValueType
+  /** The constant's data, if the value is one. */
+  constant(name: string): Tensor | undefined
+  /** The only consumer of a value, or undefined when there are several, none, or it is a graph output. */
+  soleConsumer(name: string): Node | undefined
+}
+
+/** An operand of a kernel: a value of the graph in a layout it must have. */
+export interface Operand {
+  readonly value: string
+  readonly layout: Layout
+}
+
+/** A kernel's offer to compute some nodes. */
+export interface Offer {
+  readonly kernel: string
+  /** The nodes it absorbs, in graph order; the last one's output is the offer's output. */
+  readonly covers: readonly Node[]
+  readonly inputs: readonly Operand[]
+  /** Halo an output needs is decided by its consumers; `plain` outputs ignore it. */
+  readonly outputs: readonly { readonly value: string; readonly layout: Layout['kind'] }[]
+  /** Multiply-accumulate-equivalents, to compare offers without timing. */
+  readonly cost: number
+  /** Bytes of scratch memory while it runs. */
+  readonly scratchBytes: number
+  /** Absolute error per unit of magnitude against exact arithmetic, and where it comes from. */
+  readonly tolerance: number
+  /** Identifies the code: equal keys share one function. */
+  codeKey(layouts: PlacedLayouts): string
+  /** Packed constants, in the order the function takes their addresses. */
+  pack(): Uint8Array[]
+  /** The function: parameters are addresses of inputs, packed constants, outputs, scratch, in that order. */
+  emit(layouts: PlacedLayouts): TileFunction
+}
+
+/** The layouts the compiler settled on, with halos. */
+export interface PlacedLayouts {
+  readonly inputs: readonly Layout[]
+  readonly outputs: readonly Layout[]
+}
+
+/** A kernel family. */
+export interface Kernel {
+  readonly name: string
+  /** Offers to run the node (and successors it can absorb), or says why not. */
+  offer(node: Node, context: OfferContext): readonly Offer[] | string
+}
+
+/** A formula over the accumulator (input 0) and further operands, applied before storing. */
+export type Epilogue = Formula

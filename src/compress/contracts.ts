@@ -1,0 +1,87 @@
+// The factors of a compression method: each plug-in folder holds implementations of one of these.
+import type { GraphBuilder } from '../ir/builder.ts'
+import type { Model } from '../ir/graph.ts'
+import type { FloatTensor, Tensor } from '../tensor/tensor.ts'
+import type { Plan } from './plan.ts'
+
+/** 1 keeps, 0 prunes; one entry per element of what was scored. */
+export type Mask = Uint8Array
+
+/** Observed quantity, computed inside the graph and merged over batches: memory does not grow with samples. */
+export interface Statistic {
+  readonly name: string
+  /** Weights or values to observe. */
+  taps(model: Model): string[]
+  /** Adds nodes that reduce the tapped values (or their gradients) of one batch; returns output names by tap. */
+  reduce(
+    b: GraphBuilder,
+    taps: readonly string[],
+    gradients: Readonly<Record<string, string>>,
+  ): Record<string, string>
+  /** Combines a running value with a new batch. */
+  merge(running: Tensor, batch: Tensor): Tensor
+  /** True when `reduce` needs gradients of the loss with respect to the taps. */
+  readonly needsGradients: boolean
+}
+
+/** What a criterion may look at for one weight tensor. */
+export interface Evidence {
+  readonly name: string
+  readonly weight: FloatTensor
+  /** Finished statistics by statistic name. */
+  readonly statistics: Readonly<Record<string, FloatTensor>>
+}
+
+/** What matters: a score per element of a weight tensor. */
+export interface Criterion {
+  readonly name: string
+  readonly paper: string
+  /** Names of the statistics it reads. */
+  readonly needs: readonly string[]
+  score(evidence: Evidence): FloatTensor
+  /** How the members of a unit combine into the unit's score. */
+  readonly over: 'sum' | 'abs of sum' | 'square of sum' | 'l2'
+}
+
+/** A shape that zeros may take, and the densities it can honour. */
+export interface Structure {
+  readonly name: string
+  /** Kept groups per level, densest first. */
+  levels(shape: readonly number[]): number[]
+  /** Group of every element. */
+  groups(shape: readonly number[]): Int32Array
+  /** Mask that keeps the best groups of a score at a level. Linear time. */
+  project(score: FloatTensor, level: number): Mask
+  readonly exact: true | string
+}
+
+/** When how much is kept: a curve over training progress 0…1, from 1 down to the final keep. */
+export interface Schedule {
+  readonly name: string
+  readonly paper: string
+  keepAt(progress: number, finalKeep: number): number
+}
+
+/** One way to treat a class: how many units stay, what it saves in score. */
+export interface Choice {
+  readonly keep: number
+  /** Importance that is kept. */
+  readonly gain: number
+}
+
+/** Problem given to an allocator. */
+export interface AllocationProblem {
+  /** Class name → choices, most kept first. */
+  readonly classes: Readonly<Record<string, readonly Choice[]>>
+  /** Predicted milliseconds (or whatever the budget counts) of a plan. */
+  price(plan: Plan): number
+  readonly budget: number
+}
+
+/** Decides how much is kept where. */
+export interface Allocator {
+  readonly name: string
+  readonly paper: string
+  /** Returns the best plan within budget, or the cheapest plan when none is (check with `price`). */
+  allocate(problem: AllocationProblem): Plan
+}

@@ -1,0 +1,193 @@
+// Graph → types, known values and costs: one forward walk over the op records.
+import { sizeOf, type Tensor } from '../tensor/tensor.ts'
+import { ModelError } from '../util/errors.ts'
+import type { Cost, InferContext, OpRecord } from './op.ts'
+import { findOp } from './ops/index.ts'
+import {
+  type Dim,
+  type Graph,
+  type Model,
+  type Node,
+  opName,
+  type ValueInfo,
+  type ValueType,
+} from './graph.ts'
+
+/** Values up to this many elements are computed ahead when all inputs are known: shape arithmetic. */
+const KNOWN_LIMIT = 4096
+
+/** Types a probe found for the outputs of a node without a record (or undefined to give up). */
+export type Probe = (
+  node: Node,
+  inputs: readonly (ValueType | undefined)[],
+) => ValueType[] | undefined
+
+/** How to resolve what the file leaves open. */
+export interface AnalyzeOptions {
+  /** Sizes of named dynamic dimensions; those not listed become 1. */
+  readonly bindings?: Readonly<Record<string, number>>
+  /** Shapes of opaque ops. */
+  readonly probe?: Probe
+}
+
+/** What a walk over a graph found. */
+export interface Analysis {
+  /** Resolved type by value name; a value of an opaque op may be missing. */
+  readonly types: ReadonlyMap<string, ValueType>
+  /** Data by value name where it does not depend on the inputs. */
+  known(name: string): Tensor | undefined
+  /** Cost of a node; zero where the record states none. */
+  cost(node: Node): Cost
+  /** Nodes without a record, with the reason they stay opaque. */
+  readonly opaque: readonly Node[]
+}
+
+/** Returns types, known values and costs of a model's main graph. Throws ModelError where a node does not fit its inputs. */
+export function analyze(model: Model, options: AnalyzeOptions = {}): Analysis {
+  const walk = new Walk(model)
+  for (const value of model.graph.inputs) walk.declare(value, options.bindings ?? {})
+  const opaque: Node[] = []
+  for (const node of model.graph.nodes) {
+    if (findOp(node) === undefined) {
+      opaque.push(node)
+      walk.setOutputs(
+        node,
+        options.probe?.(node, walk.typesOf(node.inputs)) ??
+          declaredTypes(model.graph, node, options),
+      )
+    } else if (!walk.infer(node)) opaque.push(node)
+  }
+  return {
+    types: walk.types,
+    known: (name) => walk.knownValue(name),
+    cost: (node) => {
+      const outputs = node.outputs.map((name) => walk.types.get(name))
+      if (outputs.some((type, i) => type === undefined && node.outputs[i] !== ''))
+        return { macs: 0 }
+      return (
+        findOp(node)?.cost?.(walk.typesOf(node.inputs), outputs as ValueType[], node) ?? { macs: 0 }
+      )
+    },
+    opaque,
+  }
+}
+
+/** The state of one walk; `GraphBuilder` extends a graph with it. */
+export class Walk {
+  readonly types = new Map<string, ValueType>()
+  readonly #known = new Map<string, Tensor>()
+  readonly #model: Model
+
+  constructor(model: Model) {
+    this.#model = model
+    for (const { name, dtype, shape } of model.graph.constants)
+      this.types.set(name, { dtype, shape })
+  }
+
+  /** Records a graph input, with dynamic dimensions bound. */
+  declare(value: ValueInfo, bindings: Readonly<Record<string, number>>): void {
+    if (value.shape === undefined) return
+    this.types.set(value.name, { dtype: value.dtype, shape: bindDims(value.shape, bindings) })
+  }
+
+  /** Records a constant. */
+  setKnown(name: string, value: Tensor): void {
+    this.types.set(name, { dtype: value.dtype, shape: value.shape })
+    this.#known.set(name, value)
+  }
+
+  knownValue(name: string): Tensor | undefined {
+    const found = this.#known.get(name)
+    if (found !== undefined || name === '') return found
+    return this.#model.weights.has(name) && this.types.has(name)
+      ? this.#model.weights.get(name)
+      : undefined
+  }
+
+  typesOf(names: readonly string[]): (ValueType | undefined)[] {
+    return names.map((name) => (name === '' ? undefined : this.types.get(name)))
+  }
+
+  setOutputs(node: Node, types: readonly ValueType[] | undefined): void {
+    types?.forEach((type, i) => {
+      const name = node.outputs[i]
+      if (name) this.types.set(name, type)
+    })
+  }
+
+  /** The context a record's functions see. */
+  context(node: Node): InferContext {
+    return {
+      node,
+      opset: this.#model.opsets[node.domain] ?? this.#model.opsets[''] ?? 1,
+      inputs: this.typesOf(node.inputs),
+      known: (index) => this.knownValue(node.inputs[index] ?? ''),
+    }
+  }
+
+  /** Infers a node's outputs; false when an input has no type (it follows an opaque op). */
+  infer(node: Node): boolean {
+    const record = findOp(node)
+    if (record === undefined) return false
+    const context = this.context(node)
+    if (node.inputs.some((name, i) => name !== '' && context.inputs[i] === undefined)) return false
+    const types = inferOrThrow(record, context)
+    this.setOutputs(node, types)
+    const outputs = record.evaluateTypes?.(context) ?? this.#evaluate(record, node, types)
+    outputs?.forEach((value, i) => {
+      const name = node.outputs[i]
+      if (name) this.#known.set(name, value)
+    })
+    return true
+  }
+
+  #evaluate(record: OpRecord, node: Node, types: readonly ValueType[]): Tensor[] | undefined {
+    if (!record.evaluate || types.some((type) => sizeOf(type.shape) > KNOWN_LIMIT)) return undefined
+    const values: (Tensor | undefined)[] = []
+    for (const name of node.inputs) {
+      const value = this.#smallKnown(name)
+      if (name !== '' && value === undefined) return undefined
+      values.push(value)
+    }
+    return record.evaluate(node, values, this.context(node).opset)
+  }
+
+  #smallKnown(name: string): Tensor | undefined {
+    const type = this.types.get(name)
+    return type !== undefined && sizeOf(type.shape) <= KNOWN_LIMIT
+      ? this.knownValue(name)
+      : undefined
+  }
+}
+
+/** Returns a shape with its dynamic dimensions replaced; those without a binding become 1. */
+export function bindDims(
+  shape: readonly Dim[],
+  bindings: Readonly<Record<string, number>>,
+): number[] {
+  return shape.map((dim) => (typeof dim === 'number' ? dim : (bindings[dim] ?? 1)))
+}
+
+function declaredTypes(graph: Graph, node: Node, options: AnalyzeOptions): ValueType[] | undefined {
+  const declared = node.outputs.map((name) => graph.declared.find((value) => value.name === name))
+  if (declared.some((value) => value?.shape === undefined)) return undefined
+  return declared.map((value) => ({
+    dtype: value!.dtype,
+    shape: bindDims(value!.shape!, options.bindings ?? {}),
+  }))
+}
+
+function inferOrThrow(record: OpRecord, context: InferContext): ValueType[] {
+  try {
+    return record.infer(context)
+  } catch (error) {
+    const { node } = context
+    if (error instanceof ModelError) throw error
+    const shapes = context.inputs
+      .map((type) => (type ? `${type.dtype}[${type.shape}]` : '–'))
+      .join(', ')
+    throw new ModelError(
+      `Cannot infer "${node.name || node.outputs[0]}" (${opName(node)}) from (${shapes}): ${(error as Error).message}`,
+    )
+  }
+}
