@@ -30,7 +30,10 @@ export interface OfferContext {
   soleConsumer(name: string): Node | undefined
 }
 
-/** An operand of a kernel: a value of the graph in a layout it must have. */
+/**
+ * An operand of a kernel: a value of the graph in a layout it must have; the halo is the least it
+ * needs, it may get more. A constant is legal too: the compiler lays its data out at compile time.
+ */
 export interface Operand {
   readonly value: string
   readonly layout: Layout
@@ -48,6 +51,10 @@ export interface Offer {
   readonly cost: number
   /** Bytes of scratch memory while it runs. */
   readonly scratchBytes: number
+  /** Inputs whose buffer output 0 may overwrite: same shape, each element read before it is written. */
+  readonly inPlace?: readonly number[]
+  /** No code: output 0 is input 0 under another name or shape, in the same bytes. `emit` is never called. */
+  readonly view?: true
   /** Absolute error per unit of magnitude against exact arithmetic, and where it comes from. */
   readonly tolerance: number
   /** Identifies the code: equal keys share one function. */
