@@ -1,0 +1,29 @@
+// Checks that @tersor/runtime, bundled and minified, stays under 8 kB gzip.
+import { gzipSync } from 'node:zlib'
+import { join } from 'node:path'
+import { build } from 'vite'
+import { finish, root } from './files.mjs'
+
+const limit = 8 * 1024
+const result = await build({
+  root: join(root, 'runtime'),
+  configFile: false,
+  logLevel: 'error',
+  build: {
+    write: false,
+    minify: true,
+    target: 'es2022',
+    lib: { entry: 'src/index.ts', formats: ['es'], fileName: 'runtime' },
+    rollupOptions: { external: [/^node:/] },
+  },
+  worker: { format: 'es' },
+})
+const outputs = [result].flat().flatMap(({ output }) => output)
+const bytes = outputs.reduce(
+  (sum, file) => sum + gzipSync(file.code ?? file.source, { level: 9 }).length,
+  0,
+)
+finish(
+  bytes > limit ? [`the runtime is ${bytes} bytes gzip, more than ${limit}`] : [],
+  `${(bytes / 1024).toFixed(1)} kB gzip of ${limit / 1024}`,
+)
