@@ -15,8 +15,8 @@ export interface Engine {
   supports(model: Model): Promise<string[]>
   /** Makes a store: weights that live where sessions run, fed to every session that binds them. */
   store(weights: Tensors): Promise<Store>
-  /** Prepares a model. Graph inputs named in `store` are fed from it at every run. */
-  session(model: Model, options?: SessionOptions): Promise<Session>
+  /** Prepares a model, or a model file as it is. Graph inputs named in `store` are fed from it at every run. */
+  session(model: Model | Uint8Array, options?: SessionOptions): Promise<Session>
   /** Stops the worker; sessions and stores of this engine become unusable. */
   close(): Promise<void>
 }
