@@ -1,0 +1,233 @@
+// Loop nests over strided operands: axes ordered and merged, the innermost one in vectors of four.
+import type { Address, TileExpr, TileStatement, VectorType } from '../tile/nodes.ts'
+
+/** A strided operand: parameter index, byte offset and byte stride per axis of the nest. */
+export interface Strided {
+  readonly base: number
+  readonly offset: number
+  readonly strides: readonly number[]
+}
+
+/** How many lanes an access touches. */
+export type Lanes = 1 | 2 | 3 | 4
+
+/** Where the body of a nest stands. */
+export interface Point {
+  readonly lanes: Lanes
+  /** The operand's element(s); one element is splat where the operand does not vary here. */
+  load(operand: number): TileExpr
+  /** Stores to the last operand. */
+  store(value: TileExpr): TileStatement
+}
+
+/** How a nest is built. */
+export interface NestOptions {
+  readonly type?: VectorType
+  /** Stores zeros in the lanes beyond the last one, up to four: channels of an nhwc output. */
+  readonly padLanes?: boolean
+}
+
+/** Gives out loop and register names that are unique in one function. */
+export interface Names {
+  fresh(prefix: string): string
+}
+
+/** Returns a source of unique names. */
+export function createNames(): Names {
+  let next = 0
+  return { fresh: (prefix) => `${prefix}${next++}` }
+}
+
+/** Makes an address. */
+export function at(
+  base: number,
+  offset: number,
+  strides: Readonly<Record<string, number>> = {},
+): Address {
+  return { base, offset, strides }
+}
+
+/** Makes a loop; a loop of one iteration too, since its variable may be used. */
+export function loop(
+  name: string,
+  count: number,
+  step: number,
+  body: readonly TileStatement[],
+): TileStatement {
+  return { kind: 'loop', name, count, step, body }
+}
+
+/** Assigns a register. */
+export function set(register: string, value: TileExpr, type: VectorType = 'f32x4'): TileStatement {
+  return { kind: 'set', register, type, value }
+}
+
+/** Reads a register. */
+export const get = (register: string): TileExpr => ({ kind: 'get', register })
+
+/** A number in all lanes. */
+export const splat = (value: number, type: VectorType = 'f32x4'): TileExpr => ({
+  kind: 'splat',
+  value,
+  type,
+})
+
+/** Loads `lanes` consecutive elements; lanes above are zero. */
+export function loadLanes(address: Address, lanes: Lanes, type: VectorType = 'f32x4'): TileExpr {
+  return lanes === 4
+    ? { kind: 'load', address, type }
+    : { kind: 'loadPart', address, count: lanes, type }
+}
+
+/** Loads one element into all lanes. */
+export function loadSplat(address: Address, type: VectorType = 'f32x4'): TileExpr {
+  return { kind: 'loadSplat', address, type }
+}
+
+/** Stores the low `lanes` lanes. */
+export function store(address: Address, value: TileExpr, lanes: Lanes = 4): TileStatement {
+  return { kind: 'store', address, value, lanes }
+}
+
+/** Keeps the low `lanes` lanes and zeroes the others. */
+export function keepLanes(value: TileExpr, lanes: Lanes, type: VectorType = 'f32x4'): TileExpr {
+  if (lanes === 4) return value
+  const pick = (lane: number) => (lane < lanes ? lane : 4 + lane)
+  return {
+    kind: 'shuffle',
+    a: value,
+    b: splat(0, type),
+    lanes: [pick(0), pick(1), pick(2), pick(3)],
+  }
+}
+
+/** Axes of a nest after ordering and merging. */
+export interface MergedAxes {
+  readonly dims: readonly number[]
+  readonly operands: readonly Strided[]
+}
+
+/** Drops axes of size 1, orders the others by the last operand's stride, and merges what is contiguous in all operands. */
+export function mergeAxes(dims: readonly number[], operands: readonly Strided[]): MergedAxes {
+  const last = operands[operands.length - 1]!
+  const order = dims
+    .map((_, axis) => axis)
+    .filter((axis) => dims[axis] !== 1)
+    .sort((a, b) => Math.abs(last.strides[b]!) - Math.abs(last.strides[a]!) || a - b)
+  const merged: { count: number; strides: number[] }[] = []
+  for (const axis of order) {
+    const count = dims[axis]!
+    const strides = operands.map((operand) => operand.strides[axis]!)
+    const outer = merged[merged.length - 1]
+    if (outer?.strides.every((stride, i) => stride === strides[i]! * count)) {
+      outer.count *= count
+      outer.strides = strides
+    } else merged.push({ count, strides })
+  }
+  return {
+    dims: merged.map((axis) => axis.count),
+    operands: operands.map((operand, i) => ({
+      ...operand,
+      strides: merged.map((axis) => axis.strides[i]!),
+    })),
+  }
+}
+
+/** Wraps a body in loops over some axes; the body gets the loop names. */
+export function loopsOver(
+  names: Names,
+  dims: readonly number[],
+  body: (loops: readonly string[]) => readonly TileStatement[],
+): readonly TileStatement[] {
+  const loops = dims.map(() => names.fresh('i'))
+  return dims.reduceRight<readonly TileStatement[]>(
+    (inner, count, axis) => [loop(loops[axis]!, count, 1, inner)],
+    body(loops),
+  )
+}
+
+/** Returns an operand's address at the given loops, plus a constant. */
+export function addressAt(
+  operand: Strided,
+  loops: readonly (string | undefined)[],
+  extra = 0,
+): Address {
+  const strides: Record<string, number> = {}
+  loops.forEach((name, axis) => {
+    const stride = operand.strides[axis]!
+    if (name !== undefined && stride !== 0) strides[name] = stride
+  })
+  return at(operand.base, operand.offset + extra, strides)
+}
+
+/** Splits an axis into a loop of full vectors and a tail; a part that is empty is left out. */
+export function vectorParts(count: number): { start: number; count: number; lanes: Lanes }[] {
+  const full = count - (count % 4)
+  const parts: { start: number; count: number; lanes: Lanes }[] = []
+  if (full > 0) parts.push({ start: 0, count: full, lanes: 4 })
+  if (count > full) parts.push({ start: full, count: 1, lanes: (count - full) as Lanes })
+  return parts
+}
+
+/** Emits a body for every element of a box: in vectors where the last operand is contiguous and the others are contiguous or constant along it. */
+export function elementNest(
+  names: Names,
+  box: { dims: readonly number[]; operands: readonly Strided[] },
+  body: (point: Point) => readonly TileStatement[],
+  { type = 'f32x4', padLanes = false }: NestOptions = {},
+): readonly TileStatement[] {
+  const { dims, operands } = mergeAxes(box.dims, box.operands)
+  const out = operands.length - 1
+  const inner = dims.length - 1
+  const isVector =
+    inner >= 0 &&
+    operands[out]!.strides[inner] === 4 &&
+    operands.every(({ strides }) => strides[inner] === 4 || strides[inner] === 0)
+  if (padLanes && !isVector && operands[out]!.strides[inner] === 4)
+    return [
+      ...elementNest(names, { dims, operands }, body, { type }),
+      ...zeroBeyond(names, { dims, out: operands[out]! }, type),
+    ]
+  const outer = isVector ? dims.slice(0, -1) : dims
+  const parts: { start: number; count: number; lanes: Lanes }[] = isVector
+    ? vectorParts(dims[inner]!)
+    : [{ start: 0, count: 1, lanes: 1 }]
+  return loopsOver(names, outer, (loops) =>
+    parts.flatMap(({ start, count, lanes }) => {
+      const vector = isVector && count > 1 ? names.fresh('v') : undefined
+      const where = isVector ? [...loops, vector] : loops
+      const address = (operand: Strided) =>
+        addressAt(operand, where, isVector ? start * operand.strides[inner]! : 0)
+      const statements = body({
+        lanes,
+        load: (i) =>
+          isVector && operands[i]!.strides[inner] === 4
+            ? loadLanes(address(operands[i]!), lanes, type)
+            : loadSplat(address(operands[i]!), type),
+        store: (value) =>
+          padLanes
+            ? store(address(operands[out]!), keepLanes(value, lanes, type), 4)
+            : store(address(operands[out]!), value, lanes),
+      })
+      return vector === undefined ? statements : [loop(vector, count, 4, statements)]
+    }),
+  )
+}
+
+// The lanes between the end of the innermost axis and the next multiple of four.
+function zeroBeyond(
+  names: Names,
+  { dims, out }: { dims: readonly number[]; out: Strided },
+  type: VectorType,
+): readonly TileStatement[] {
+  const count = dims[dims.length - 1]!
+  const missing = (4 - (count % 4)) % 4
+  if (missing === 0) return []
+  const operands = [{ ...out, offset: out.offset + count * 4 }]
+  return elementNest(
+    names,
+    { dims: [...dims.slice(0, -1), missing], operands },
+    (p) => [p.store(splat(0, type))],
+    { type },
+  )
+}
