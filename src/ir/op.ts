@@ -4,6 +4,11 @@ import type { GraphBuilder } from './builder.ts'
 import type { Formula } from './formula.ts'
 import type { Node, ValueType } from './graph.ts'
 
+/** Thrown by `infer` when an output's type depends on a value only a run knows; such a node counts as opaque. */
+export class UnknownValue extends Error {
+  override name = 'UnknownValue'
+}
+
 /** What `infer` may look at. */
 export interface InferContext {
   readonly node: Node
@@ -20,64 +25,87 @@ export interface VjpContext {
   readonly node: Node
   readonly opset: number
   readonly inputs: readonly (ValueType | undefined)[]
-  readonly outputs: readonly ValueType[]
+  /** Types of the outputs; undefined for an absent optional output. */
+  readonly outputs: readonly (ValueType | undefined)[]
   known(index: number): Tensor | undefined
-  /** Cotangents of the outputs by name; undefined where none reaches an output. At least one does. */
-  readonly cotangents: readonly (string | undefined)[]
+  /** Name of the cotangent of an output (default the first) at its full size; undefined where none arrives. At least one output has one. */
+  cotangent(index?: number): string | undefined
+  /** The same, possibly smaller: of the same rank, with axes of size 1 that broadcast to the output. */
+  compact(index?: number): string | undefined
   /** True when the gradient of this input is wanted; computing others is wasted work. */
   wants(index: number): boolean
 }
 
 /**
- * How ids of units travel.
+ * How ids of units travel. The ids of a value vary along one axis at most.
  * - `pass`: element-wise; ids of all inputs unite by broadcast and become the output's.
- * - `move`: run `evaluate` on the id tensors of the inputs (constants as they are).
+ * - `move`: run `evaluate` on the id tensors of the inputs named in `data` (constants as they are).
+ * - `none`: the result does not depend on how many units there are (Shape).
  * - a binding: `bind` names the slices of weights that produce and consume units.
- * `reduces`: input axes whose count enters the result (a mean over channels), judged after the cut.
  */
 export type Units =
   | { readonly kind: 'pass' }
   | { readonly kind: 'move'; readonly data: readonly number[] }
+  | { readonly kind: 'none' }
   | { readonly kind: 'bind'; bind(context: UnitContext): UnitBinding }
 
-/** What a unit binding may look at. Ids: int32, broadcastable against the value (size 1 = no variation). */
+/** What a unit binding may look at. */
 export interface UnitContext {
   readonly node: Node
   readonly inputs: readonly (ValueType | undefined)[]
   readonly outputs: readonly ValueType[]
   known(index: number): Tensor | undefined
+  /** True when the input is a constant of the graph, whose data can be cut. */
   isWeight(index: number): boolean
-  /** Ids along one axis of an input, length = its size; -1 = no unit. Undefined when ids also vary along another axis. */
-  idsAlong(index: number, axis: number): Int32Array | undefined
+  /** The axis along which the ids of an input vary; undefined when it carries none. */
+  axisOf(index: number): number | undefined
+  /**
+   * Ids along one axis of an input, length = its size; -1 = no unit. Ids that vary along another
+   * axis are frozen (the op mixes them with their neighbours) and read as -1.
+   */
+  idsAlong(index: number, axis: number): Int32Array
 }
+
+/** What a slice of a weight is to its unit; scores and masks ask for it. */
+export type Part = 'weight' | 'bias' | 'scale' | 'shift' | 'statistic' | 'operand'
 
 /** Slices of weights: entry i of `ids` owns slice i of `axis` of input `input`. */
 export interface Slices {
   readonly input: number
   readonly axis: number
   readonly ids: Int32Array
+  /** Default `weight`. */
+  readonly part?: Part
 }
 
 /** What a node does to units. */
 export interface UnitBinding {
-  /** Slices that compute the unit. `fresh` ids are made by the caller: give length `n` and axis. */
+  /** Slices that compute the unit: zeroed by a mask. */
   readonly produces?: readonly Slices[]
-  /** Slices that read the unit. */
+  /** Slices that read the unit: zeroed by a mask. */
   readonly consumes?: readonly Slices[]
+  /** Slices that go with the unit but are not zeroed by a mask (running statistics, divisors). */
+  readonly carries?: readonly Slices[]
   /** Weights whose slices are new units: all listed (input, axis) pairs share the new ids, which the output carries along `outputAxis`. */
   readonly creates?: {
-    readonly slices: readonly { readonly input: number; readonly axis: number }[]
+    readonly slices: readonly {
+      readonly input: number
+      readonly axis: number
+      readonly part?: Part
+    }[]
     readonly count: number
     readonly outputAxis: number
   }
-  /** The output carries these ids along `axis` (instead of created ones). */
+  /** The outputs carry these ids along `axis` (instead of created ones); -2 makes a new unit without producer. */
   readonly passes?: { readonly axis: number; readonly ids: Int32Array }
+  /** Run `evaluate` on the ids of these inputs, as `move` does. */
+  readonly moves?: readonly number[]
   /** Pairs of ids that must stay or go together. */
   readonly unites?: readonly (readonly [number, number])[]
   /** Ids that cannot be cut, with the reason a report prints. */
   readonly freezes?: { readonly ids: Int32Array; readonly reason: string }
-  /** Input axes whose count enters the result. */
-  readonly reduces?: readonly { readonly input: number; readonly axis: number }[]
+  /** Ids whose count enters the result (a mean over channels): judged after the cut, never under a mask. */
+  readonly reduces?: Int32Array
 }
 
 /** What `resize` may look at: a node whose inputs or outputs lose slices along an axis. */
@@ -90,14 +118,17 @@ export interface ResizeContext {
   /** 1 = kept, per position along an axis of an input or output; undefined = nothing is cut there. */
   keptInput(index: number, axis: number): Uint8Array | undefined
   keptOutput(index: number, axis: number): Uint8Array | undefined
+  /** The value of an input as it is after the cut of everything before this node. */
   known(index: number): Tensor | undefined
+  /** True when the input is a constant of the graph. */
+  isWeight(index: number): boolean
 }
 
 /** What must change in a node when an axis shrinks. */
 export interface Resized {
   /** Attributes to replace. */
   readonly attributes?: Node['attributes']
-  /** Constant inputs to replace, by input index. */
+  /** Inputs to replace by a constant, by input index (an absent one is appended). */
   readonly constants?: Readonly<Record<number, Tensor>>
 }
 
@@ -112,7 +143,7 @@ export interface OpRecord {
   readonly name: string
   /** `''` for standard ONNX. */
   readonly domain: string
-  /** Types of the outputs. Throws ModelError where inputs do not fit. */
+  /** Types of the outputs. Throws an Error with the reason where inputs do not fit (`analyze` names the node), UnknownValue where they cannot be known. */
   infer(context: InferContext): ValueType[]
   /** Host computation, for constant folding, shape arithmetic and unit ids. Works on any dtype that the op moves. */
   evaluate?(node: Node, inputs: readonly (Tensor | undefined)[], opset: number): Tensor[]
@@ -124,7 +155,7 @@ export interface OpRecord {
   expand?(b: GraphBuilder, context: InferContext): string[]
   readonly units?: Units
   resize?(context: ResizeContext): Resized
-  /** Cotangents of the inputs, one entry per input; undefined = no gradient. */
+  /** Cotangents of the inputs, one entry per input; undefined = zero. Each has its input's rank and dtype and broadcasts to its shape. */
   vjp?(b: GraphBuilder, context: VjpContext): (string | undefined)[]
   cost?(inputs: readonly (ValueType | undefined)[], outputs: readonly ValueType[], node: Node): Cost
   /** Rewrites a node of an older opset into the one this record describes; returns it unchanged if it fits. */

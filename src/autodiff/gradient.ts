@@ -1,0 +1,291 @@
+// Graph → training Graph: a reverse walk over op.vjp. The result is an ordinary model, so it can be
+// saved, run by any engine, and differentiated again.
+import { GraphBuilder } from '../ir/builder.ts'
+import { type Graph, type Model, type Node, opName, readsOf, type ValueType } from '../ir/graph.ts'
+import type { VjpContext } from '../ir/op.ts'
+import { ones } from '../ir/ops/gradients/helpers.ts'
+import { findOp } from '../ir/ops/index.ts'
+import { sizeOf } from '../tensor/tensor.ts'
+import { didYouMean, invariant, ModelError, OptionError } from '../util/errors.ts'
+import { weightsToInputs } from './weight-inputs.ts'
+
+/** What to differentiate. At least one of `loss` and `cotangents` is given. */
+export interface GradientOptions {
+  /** Name of a value with one element; its gradients are computed. */
+  readonly loss?: string
+  /**
+   * Value name → name of a new graph input (same type and shape) that feeds the value's cotangent:
+   * gradients of Σ value · cotangent. For losses computed on the host. Adds to `loss`.
+   */
+  readonly cotangents?: Readonly<Record<string, string>>
+  /** Constants (weights), graph inputs or inner values (activations) to differentiate by. */
+  readonly wrt: readonly string[]
+  /** Sizes of dynamic dimensions (default 1); the resulting graph has fixed sizes. */
+  readonly bindings?: Readonly<Record<string, number>>
+  /**
+   * Constants that become graph inputs of the same name, so that a store feeds them and one session
+   * serves changing weights: `true` for the constants in `wrt`, or a list. Default: none.
+   */
+  readonly weightsAsInputs?: boolean | readonly string[]
+  /** Forward values the result returns before the gradients; default: the model's outputs. */
+  readonly outputs?: readonly string[]
+}
+
+/** A training graph. */
+export interface GradientModel {
+  /** Outputs: the forward values, then one gradient per `wrt`. Unused nodes and constants are gone. */
+  readonly model: Model
+  /** `wrt` name → name of the output with its gradient (same type and shape). */
+  readonly gradients: Readonly<Record<string, string>>
+  /** Names of `wrt` that the loss does not depend on; their gradients are zero. */
+  readonly unreached: readonly string[]
+}
+
+/**
+ * Returns a model that computes the forward values and the gradients of a loss (or of given
+ * cotangents) with respect to named weights, inputs or activations. Gradients sum over all uses of
+ * a value; only paths between `wrt` and the loss are differentiated.
+ *
+ * Throws OptionError for names that do not exist or are not floating point, ModelError for a node
+ * on a needed path that has no gradient. The model must be at opset 18 or later (run the `clean`
+ * passes first) because the nodes added are.
+ *
+ * ```ts
+ * const { model: step, gradients } = gradient(lossModel, {
+ *   loss: 'loss',
+ *   wrt: ['conv1.weight', 'fc.bias'],
+ *   bindings: { batch: 64 },
+ *   weightsAsInputs: true,
+ * })
+ * // feeds: image, target, conv1.weight, fc.bias → fetch: loss, gradients['conv1.weight'], …
+ * ```
+ */
+export function gradient(model: Model, options: GradientOptions): GradientModel {
+  const { loss, cotangents = {}, wrt, bindings = {} } = options
+  checkRequest(model, options)
+  const base = weightsToInputs(model, inputsOf(model, options))
+  const b = new GraphBuilder({ base, bindings, prefix: 'grad/' })
+  for (const name of wrt) requireFloat(b, model.graph, name)
+  const walk = new ReverseWalk(b, wrt)
+  if (loss !== undefined) walk.add(loss, lossSeed(b, loss))
+  for (const [value, input] of Object.entries(cotangents)) {
+    const { dtype, shape } = requireFloat(b, model.graph, value)
+    walk.add(value, b.input(input, dtype, shape))
+  }
+  walk.run()
+
+  const gradients: Record<string, string> = {}
+  for (const name of wrt)
+    gradients[name] = b.output(walk.full(name) ?? zeros(b, name), free(b, `d.${name}`))
+  const outputs = [
+    ...(options.outputs ?? model.graph.outputs.map((value) => value.name)),
+    ...Object.values(gradients),
+  ]
+  const unreached = wrt.filter((name) => walk.full(name) === undefined)
+  return { model: withoutUnused(b.build([...new Set(outputs)])), gradients, unreached }
+}
+
+/** Cotangents by value, and the walk that produces them. */
+class ReverseWalk {
+  readonly #b: GraphBuilder
+  readonly #wrt: ReadonlySet<string>
+  /** Values that depend on `wrt`. */
+  readonly #active: Set<string>
+  readonly #forward: readonly Node[]
+  /** May be smaller than the value, and then broadcasts to it. */
+  readonly #cotangents = new Map<string, string>()
+  readonly #expanded = new Map<string, string>()
+
+  constructor(b: GraphBuilder, wrt: readonly string[]) {
+    this.#b = b
+    this.#wrt = new Set(wrt)
+    this.#forward = [...b.nodes]
+    this.#active = new Set(wrt)
+    for (const node of this.#forward) {
+      if (!readsOf(node).some((name) => this.#active.has(name))) continue
+      for (const name of node.outputs) {
+        // An opaque op has no output types: keep it on the path, so that the walk names it.
+        if (name !== '' && (!b.has(name) || isFloat(b.type(name)))) this.#active.add(name)
+      }
+    }
+  }
+
+  /** Adds a cotangent to a value. */
+  add(value: string, cotangent: string): void {
+    const sum = this.#cotangents.get(value)
+    this.#cotangents.set(value, sum === undefined ? cotangent : this.#b.op('Add', [sum, cotangent]))
+  }
+
+  /** The cotangent at the value's own size; undefined where none arrives. */
+  full(value: string): string | undefined {
+    const cotangent = this.#cotangents.get(value)
+    if (cotangent === undefined) return undefined
+    const { shape } = this.#b.type(value)
+    if (sameShape(this.#b.type(cotangent).shape, shape)) return cotangent
+    const done = this.#expanded.get(cotangent)
+    if (done !== undefined) return done
+    const expanded = this.#b.op('Expand', [cotangent, this.#b.ints(shape)])
+    this.#expanded.set(cotangent, expanded)
+    return expanded
+  }
+
+  run(): void {
+    for (let i = this.#forward.length - 1; i >= 0; i--) {
+      const node = this.#forward[i]!
+      if (!node.outputs.some((name) => this.#cotangents.has(name))) continue
+      if (readsOf(node).some((name) => this.#active.has(name))) this.#visit(node)
+    }
+  }
+
+  #visit(node: Node): void {
+    const vjp = findOp(node)?.vjp
+    const shown = `"${node.name || node.outputs[0]}" (${opName(node)})`
+    if (vjp === undefined) {
+      throw new ModelError(
+        `Cannot differentiate ${shown}: no gradient is known for ${opName(node)}, and it lies between the loss and ${this.#upstream(node)}; differentiate by values after it only`,
+      )
+    }
+    const context = this.#context(node)
+    const results = vjp(this.#b, context)
+    invariant(results.length <= node.inputs.length, `vjp of ${shown} returns too many cotangents`)
+    results.forEach((cotangent, k) => {
+      const input = node.inputs[k]!
+      if (cotangent === undefined || !context.wants(k)) return
+      checkCotangent(shown, this.#b.type(cotangent), this.#b.type(input))
+      this.add(input, cotangent)
+    })
+  }
+
+  #context(node: Node): VjpContext {
+    const { opset, inputs, known } = this.#b.context(node)
+    return {
+      node,
+      opset,
+      inputs,
+      outputs: node.outputs.map((name) => (name === '' ? undefined : this.#b.type(name))),
+      known,
+      cotangent: (index = 0) => this.full(node.outputs[index] ?? ''),
+      compact: (index = 0) => this.#cotangents.get(node.outputs[index] ?? ''),
+      wants: (index) => this.#active.has(node.inputs[index] ?? ''),
+    }
+  }
+
+  // For the error message: a requested name the node depends on.
+  #upstream(node: Node): string {
+    const seen = new Set<string>(readsOf(node))
+    for (let i = this.#forward.indexOf(node); i >= 0; i--) {
+      const producer = this.#forward[i]!
+      if (producer.outputs.some((name) => seen.has(name)))
+        for (const name of readsOf(producer)) seen.add(name)
+    }
+    return `"${[...this.#wrt].find((name) => seen.has(name)) ?? [...this.#wrt][0]}"`
+  }
+}
+
+function checkRequest(model: Model, { loss, cotangents = {}, wrt }: GradientOptions): void {
+  if (loss === undefined && Object.keys(cotangents).length === 0)
+    throw new OptionError('Cannot differentiate without a loss; give "loss" or "cotangents"')
+  if (wrt.length === 0)
+    throw new OptionError('Cannot differentiate by nothing; name at least one value in "wrt"')
+  const opset = model.opsets[''] ?? 1
+  if (opset < 18)
+    throw new OptionError(
+      `Cannot differentiate a model at opset ${opset}: gradients need opset 18; run the clean passes first`,
+    )
+  for (const name of [...wrt, ...(loss === undefined ? [] : [loss]), ...Object.keys(cotangents)])
+    if (!valuesOf(model.graph).has(name)) throw unknownValue(model.graph, name)
+}
+
+function inputsOf(model: Model, { weightsAsInputs = false, wrt }: GradientOptions): string[] {
+  if (weightsAsInputs === false) return []
+  if (weightsAsInputs !== true) return [...weightsAsInputs]
+  const constants = new Set(model.graph.constants.map((value) => value.name))
+  return wrt.filter((name) => constants.has(name))
+}
+
+function lossSeed(b: GraphBuilder, loss: string): string {
+  const { dtype, shape } = b.type(loss)
+  if (!isFloat({ dtype, shape }) || sizeOf(shape) !== 1)
+    throw new OptionError(
+      `Cannot differentiate "${loss}": a loss has one floating-point element, found ${dtype}[${shape}]; reduce it, or give "cotangents"`,
+    )
+  return ones(b, loss, shape)
+}
+
+function requireFloat(b: GraphBuilder, graph: Graph, name: string): ValueType {
+  if (!b.has(name)) {
+    if (!valuesOf(graph).has(name)) throw unknownValue(graph, name)
+    throw new ModelError(
+      `Cannot differentiate by "${name}": its type is unknown (an op before it is opaque)`,
+    )
+  }
+  const type = b.type(name)
+  if (!isFloat(type))
+    throw new OptionError(`Cannot differentiate by "${name}": it holds ${type.dtype}, not floats`)
+  return type
+}
+
+function unknownValue(graph: Graph, name: string): OptionError {
+  return new OptionError(`No value named "${name}"${didYouMean(name, valuesOf(graph))}`)
+}
+
+function valuesOf(graph: Graph): Set<string> {
+  return new Set([
+    ...graph.inputs.map((value) => value.name),
+    ...graph.constants.map((value) => value.name),
+    ...graph.nodes.flatMap((node) => node.outputs.filter((name) => name !== '')),
+  ])
+}
+
+function isFloat({ dtype }: ValueType): boolean {
+  return dtype === 'float32' || dtype === 'float64' || dtype === 'float16' || dtype === 'bfloat16'
+}
+
+function zeros(b: GraphBuilder, like: string): string {
+  const { shape } = b.type(like)
+  return b.op('Expand', [
+    ones(
+      b,
+      like,
+      shape.map(() => 1),
+      0,
+    ),
+    b.ints(shape),
+  ])
+}
+
+function free(b: GraphBuilder, name: string): string {
+  let candidate = name
+  for (let i = 2; b.has(candidate); i++) candidate = `${name}.${i}`
+  return candidate
+}
+
+function checkCotangent(shown: string, cotangent: ValueType, value: ValueType): void {
+  const fits =
+    cotangent.dtype === value.dtype &&
+    cotangent.shape.length === value.shape.length &&
+    cotangent.shape.every((dim, i) => dim === value.shape[i] || dim === 1)
+  invariant(
+    fits,
+    `vjp of ${shown} gives ${cotangent.dtype}[${cotangent.shape}] for ${value.dtype}[${value.shape}]`,
+  )
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((dim, i) => dim === b[i])
+}
+
+// Runtimes execute every node of a graph, needed or not.
+function withoutUnused(model: Model): Model {
+  const needed = new Set(model.graph.outputs.map((value) => value.name))
+  const nodes: Node[] = []
+  for (const node of [...model.graph.nodes].reverse()) {
+    if (!node.outputs.some((name) => needed.has(name))) continue
+    for (const name of readsOf(node)) needed.add(name)
+    nodes.push(node)
+  }
+  const constants = model.graph.constants.filter((value) => needed.has(value.name))
+  const weights = model.weights.copy()
+  for (const name of weights.names()) if (!needed.has(name)) weights.delete(name)
+  return { ...model, weights, graph: { ...model.graph, nodes: nodes.reverse(), constants } }
+}
