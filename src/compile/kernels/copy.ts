@@ -1,19 +1,14 @@
 // Strided copies: what every movement op comes down to. Transposes go through 4×4 blocks.
+import { get, loadLanes, loop, set, shuffle, splat, store } from '../tile/build.ts'
 import type { TileExpr, TileStatement, VectorType } from '../tile/nodes.ts'
 import {
   addressAt,
   elementNest,
-  get,
   type Lanes,
-  loadLanes,
-  loop,
   loopsOver,
   mergeAxes,
   type Names,
   type NestOptions,
-  set,
-  splat,
-  store,
   type Strided,
   vectorParts,
 } from './nest.ts'
@@ -108,8 +103,8 @@ function transposed(
             store: (column, value) => store(place(to, 0, column), value, padLanes ? 4 : rows.lanes),
           })
           const inColumns =
-            columnLoop === undefined ? block : [loop(columnLoop, columns.count, 4, block)]
-          return rowLoop === undefined ? inColumns : [loop(rowLoop, rows.count, 4, inColumns)]
+            columnLoop === undefined ? block : [loop(columnLoop, columns.count, block, 4)]
+          return rowLoop === undefined ? inColumns : [loop(rowLoop, rows.count, inColumns, 4)]
         }),
       )
     },
@@ -130,24 +125,18 @@ function transposeBlock(names: Names, block: Block): TileStatement[] {
   const statements = loaded.map((register, row) =>
     set(register, row < rows ? block.load(row) : splat(0, type), type),
   )
-  const mix = (a: TileExpr, b: TileExpr, lanes: [number, number, number, number]): TileExpr => ({
-    kind: 'shuffle',
-    a,
-    b,
-    lanes,
-  })
   const [a, b, c, d] = loaded.map(get) as [TileExpr, TileExpr, TileExpr, TileExpr]
   const pairs = [
-    { low: mix(a, b, [0, 4, 1, 5]), high: mix(c, d, [0, 4, 1, 5]), from: 0 },
-    { low: mix(a, b, [2, 6, 3, 7]), high: mix(c, d, [2, 6, 3, 7]), from: 2 },
+    { low: shuffle(a, b, [0, 4, 1, 5]), high: shuffle(c, d, [0, 4, 1, 5]), from: 0 },
+    { low: shuffle(a, b, [2, 6, 3, 7]), high: shuffle(c, d, [2, 6, 3, 7]), from: 2 },
   ]
   for (const { low, high, from } of pairs) {
     if (from >= columns) break
     const [x, y] = [names.fresh('t'), names.fresh('t')]
     statements.push(set(x, low, type), set(y, high, type))
-    statements.push(block.store(from, mix(get(x), get(y), [0, 1, 4, 5])))
+    statements.push(block.store(from, shuffle(get(x), get(y), [0, 1, 4, 5])))
     if (from + 1 < columns)
-      statements.push(block.store(from + 1, mix(get(x), get(y), [2, 3, 6, 7])))
+      statements.push(block.store(from + 1, shuffle(get(x), get(y), [2, 3, 6, 7])))
   }
   return statements
 }

@@ -1,4 +1,5 @@
 // Loop nests over strided operands: axes ordered and merged, the innermost one in vectors of four.
+import { at, keepLanes, loadLanes, loadSplat, loop, splat, store } from '../tile/build.ts'
 import type { Address, TileExpr, TileStatement, VectorType } from '../tile/nodes.ts'
 
 /** A strided operand: parameter index, byte offset and byte stride per axis of the nest. */
@@ -36,69 +37,6 @@ export interface Names {
 export function createNames(): Names {
   let next = 0
   return { fresh: (prefix) => `${prefix}${next++}` }
-}
-
-/** Makes an address. */
-export function at(
-  base: number,
-  offset: number,
-  strides: Readonly<Record<string, number>> = {},
-): Address {
-  return { base, offset, strides }
-}
-
-/** Makes a loop; a loop of one iteration too, since its variable may be used. */
-export function loop(
-  name: string,
-  count: number,
-  step: number,
-  body: readonly TileStatement[],
-): TileStatement {
-  return { kind: 'loop', name, count, step, body }
-}
-
-/** Assigns a register. */
-export function set(register: string, value: TileExpr, type: VectorType = 'f32x4'): TileStatement {
-  return { kind: 'set', register, type, value }
-}
-
-/** Reads a register. */
-export const get = (register: string): TileExpr => ({ kind: 'get', register })
-
-/** A number in all lanes. */
-export const splat = (value: number, type: VectorType = 'f32x4'): TileExpr => ({
-  kind: 'splat',
-  value,
-  type,
-})
-
-/** Loads `lanes` consecutive elements; lanes above are zero. */
-export function loadLanes(address: Address, lanes: Lanes, type: VectorType = 'f32x4'): TileExpr {
-  return lanes === 4
-    ? { kind: 'load', address, type }
-    : { kind: 'loadPart', address, count: lanes, type }
-}
-
-/** Loads one element into all lanes. */
-export function loadSplat(address: Address, type: VectorType = 'f32x4'): TileExpr {
-  return { kind: 'loadSplat', address, type }
-}
-
-/** Stores the low `lanes` lanes. */
-export function store(address: Address, value: TileExpr, lanes: Lanes = 4): TileStatement {
-  return { kind: 'store', address, value, lanes }
-}
-
-/** Keeps the low `lanes` lanes and zeroes the others. */
-export function keepLanes(value: TileExpr, lanes: Lanes, type: VectorType = 'f32x4'): TileExpr {
-  if (lanes === 4) return value
-  const pick = (lane: number) => (lane < lanes ? lane : 4 + lane)
-  return {
-    kind: 'shuffle',
-    a: value,
-    b: splat(0, type),
-    lanes: [pick(0), pick(1), pick(2), pick(3)],
-  }
 }
 
 /** Axes of a nest after ordering and merging. */
@@ -141,7 +79,7 @@ export function loopsOver(
 ): readonly TileStatement[] {
   const loops = dims.map(() => names.fresh('i'))
   return dims.reduceRight<readonly TileStatement[]>(
-    (inner, count, axis) => [loop(loops[axis]!, count, 1, inner)],
+    (inner, count, axis) => [loop(loops[axis]!, count, inner)],
     body(loops),
   )
 }
@@ -206,10 +144,10 @@ export function elementNest(
             : loadSplat(address(operands[i]!), type),
         store: (value) =>
           padLanes
-            ? store(address(operands[out]!), keepLanes(value, lanes, type), 4)
+            ? store(address(operands[out]!), keepLanes(value, lanes))
             : store(address(operands[out]!), value, lanes),
       })
-      return vector === undefined ? statements : [loop(vector, count, 4, statements)]
+      return vector === undefined ? statements : [loop(vector, count, statements, 4)]
     }),
   )
 }

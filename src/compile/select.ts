@@ -1,0 +1,179 @@
+// Graph → chosen offers: every kernel is asked, the cheapest cover with its conversions wins.
+import type { Analysis } from '../ir/analyze.ts'
+import { type Model, type Node, opName, readsOf, type ValueType } from '../ir/graph.ts'
+import { sizeOf, type Tensor } from '../tensor/tensor.ts'
+import { CompileError, invariant } from '../util/errors.ts'
+import type { Kernel, Layout, Offer, OfferContext } from './kernel.ts'
+
+/** What was decided for one node, for `--explain`. */
+export interface NodeReport {
+  readonly node: string
+  readonly op: string
+  /** The kernel that computes it; undefined where the node needs no code. */
+  readonly kernel: string | undefined
+  /** True when an earlier node's kernel absorbed it. */
+  readonly absorbed: boolean
+  /** Kernels that offered, with the cost of each offer (conversions included). */
+  readonly offers: readonly { readonly kernel: string; readonly cost: number }[]
+  /** Kernels that refused, with their reasons. */
+  readonly refusals: readonly { readonly kernel: string; readonly reason: string }[]
+}
+
+/** What selection found. */
+export interface Selection {
+  /** In execution order. */
+  readonly offers: readonly Offer[]
+  readonly report: readonly NodeReport[]
+  /** Nodes that no kernel offers to run, with every reason. */
+  readonly declined: readonly { readonly node: Node; readonly reasons: readonly string[] }[]
+}
+
+/** Costs of moving data, in multiply-accumulates: a conversion reads and writes each element across strides. */
+const CONVERT_COST = 6
+/** What absorbing a node saves: writing and reading an intermediate value. */
+const ABSORB_GAIN = 4
+
+/** Chooses an offer for every node. Nodes whose outputs are known or unread need none. */
+export function selectOffers(
+  model: Model,
+  analysis: Analysis,
+  kernels: readonly Kernel[],
+): Selection {
+  const { nodes } = model.graph
+  const uses = countUses(model)
+  const covered = new Set<Node>()
+  const kinds = new Map<string, Set<Layout['kind']>>()
+  for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
+  const context = offerContext(model, analysis, { uses, covered })
+  const position = new Map(nodes.map((node, index) => [node, index]))
+  const placed: { offer: Offer; at: number }[] = []
+  const report: NodeReport[] = []
+  const declined: { node: Node; reasons: string[] }[] = []
+  for (const node of nodes) {
+    const entry = { node: node.name || node.outputs[0]!, op: opName(node) }
+    const empty = { ...entry, kernel: undefined, absorbed: false, offers: [], refusals: [] }
+    if (covered.has(node)) {
+      const by = placed.find(({ offer }) => offer.covers.includes(node))
+      report.push({ ...empty, kernel: by?.offer.kernel, absorbed: true })
+      continue
+    }
+    if (!isNeeded(node, analysis, uses)) {
+      report.push(empty)
+      continue
+    }
+    const offers: { offer: Offer; cost: number }[] = []
+    const refusals: { kernel: string; reason: string }[] = []
+    for (const kernel of kernels) {
+      const answer = hasTypes(node, analysis)
+        ? kernel.offer(node, context)
+        : 'the types of its inputs or outputs are unknown'
+      if (typeof answer === 'string') refusals.push({ kernel: kernel.name, reason: answer })
+      else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
+    }
+    offers.sort((a, b) => a.cost - b.cost)
+    const best = offers[0]?.offer
+    if (best === undefined) {
+      const reasons = refusals.map(({ kernel, reason }) => `${kernel}: ${reason}`)
+      declined.push({ node, reasons: [...new Set(reasons)] })
+      continue
+    }
+    for (const absorbed of best.covers) covered.add(absorbed)
+    for (const output of best.outputs) kinds.set(output.value, new Set([output.layout]))
+    for (const input of best.inputs) kinds.get(input.value)?.add(input.layout.kind)
+    placed.push({ offer: best, at: Math.max(...best.covers.map((n) => position.get(n)!)) })
+    report.push({
+      ...entry,
+      kernel: best.kernel,
+      absorbed: false,
+      offers: offers.map(({ offer, cost }) => ({ kernel: offer.kernel, cost })),
+      refusals,
+    })
+  }
+  placed.sort((a, b) => a.at - b.at)
+  return { offers: placed.map(({ offer }) => offer), report, declined }
+}
+
+/** Throws one CompileError that names every declined node with its reasons. */
+export function throwDeclined(declined: Selection['declined'], target: string): never {
+  const lines = declined.map(
+    ({ node, reasons }) =>
+      `"${node.name || node.outputs[0]}" (${opName(node)}): ${reasons.join('; ') || 'no kernel'}`,
+  )
+  throw new CompileError(
+    `Cannot compile ${lines.length === 1 ? 'one node' : `${lines.length} nodes`} for ${target}:\n  ${lines.join('\n  ')}`,
+  )
+}
+
+function offerContext(
+  model: Model,
+  analysis: Analysis,
+  state: { uses: ReadonlyMap<string, readonly Node[]>; covered: ReadonlySet<Node> },
+): OfferContext {
+  const outputs = new Set(model.graph.outputs.map((value) => value.name))
+  return {
+    model,
+    analysis,
+    target: 'wasm',
+    type: (name) => typeOf(analysis, name),
+    constant: (name): Tensor | undefined => (name === '' ? undefined : analysis.known(name)),
+    soleConsumer: (name) => {
+      const readers = state.uses.get(name) ?? []
+      const [reader] = readers
+      if (readers.length !== 1 || reader === undefined || outputs.has(name)) return undefined
+      return state.covered.has(reader) ? undefined : reader
+    },
+  }
+}
+
+function typeOf(analysis: Analysis, name: string): ValueType {
+  const type = analysis.types.get(name)
+  invariant(type !== undefined, `no type for "${name}"`)
+  return type
+}
+
+function hasTypes(node: Node, analysis: Analysis): boolean {
+  return [...node.inputs, ...node.outputs].every((name) => name === '' || analysis.types.has(name))
+}
+
+// A reader is listed once per use, so a node that reads a value twice is not its sole consumer.
+function countUses(model: Model): Map<string, Node[]> {
+  const uses = new Map<string, Node[]>()
+  for (const node of model.graph.nodes)
+    for (const name of readsOf(node)) {
+      const readers = uses.get(name)
+      if (readers) readers.push(node)
+      else uses.set(name, [node])
+    }
+  for (const output of model.graph.outputs) if (!uses.has(output.name)) uses.set(output.name, [])
+  return uses
+}
+
+function isNeeded(
+  node: Node,
+  analysis: Analysis,
+  uses: ReadonlyMap<string, readonly Node[]>,
+): boolean {
+  return node.outputs.some(
+    (name) => name !== '' && uses.has(name) && analysis.known(name) === undefined,
+  )
+}
+
+function costOf(
+  offer: Offer,
+  context: OfferContext,
+  kinds: ReadonlyMap<string, ReadonlySet<Layout['kind']>>,
+): number {
+  let cost = offer.cost
+  const counted = new Set<string>()
+  for (const { value, layout } of offer.inputs) {
+    const available = kinds.get(value)
+    const key = `${value} ${layout.kind}`
+    if (available === undefined || available.has(layout.kind) || counted.has(key)) continue
+    counted.add(key)
+    cost += CONVERT_COST * sizeOf(context.type(value).shape)
+  }
+  for (const node of offer.covers.slice(1))
+    for (const name of node.outputs)
+      if (name !== '') cost -= ABSORB_GAIN * sizeOf(context.type(name).shape)
+  return cost
+}
