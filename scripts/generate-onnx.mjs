@@ -37,7 +37,7 @@ try {
   run('npx', 'buf', 'generate', 'proto')
   const target = fileURLToPath(new URL('../src/onnx/generated/', import.meta.url))
   mkdirSync(target, { recursive: true })
-  const generated = readFileSync(join(folder, 'out/onnx_pb.ts'), 'utf8')
+  const generated = plainEnums(readFileSync(join(folder, 'out/onnx_pb.ts'), 'utf8'))
   const note =
     '// Generated from onnx.proto of the ONNX project (SPDX-License-Identifier: Apache-2.0), with\n' +
     `// ${packed.join(', ')} left out (see the script).\n`
@@ -45,4 +45,12 @@ try {
   cpSync(join(folder, 'onnx_pb.ts'), join(target, 'onnx_pb.ts'))
 } finally {
   rmSync(folder, { recursive: true })
+}
+
+// TypeScript enums are not erasable: they become an object and the type of its values.
+function plainEnums(text) {
+  return text.replace(/^export enum (\w+) \{\n([\s\S]*?)^\}/gm, (_, name, body) => {
+    const members = body.replace(/^( +\w+) = (-?\d+),$/gm, '$1: $2,')
+    return `export const ${name} = {\n${members}} as const\nexport type ${name} = (typeof ${name})[keyof typeof ${name}]`
+  })
 }

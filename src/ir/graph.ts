@@ -10,6 +10,11 @@ export interface ValueInfo {
   readonly name: string
   readonly dtype: Dtype
   readonly shape: readonly Dim[] | undefined
+  /**
+   * Encoded TypeProto of a value that is no dense tensor of a known element type (a sequence, an
+   * optional; empty where the file states nothing). `dtype` and `shape` then say nothing.
+   */
+  readonly encoded?: Uint8Array
 }
 
 /** An attribute keeps the type it has in the file. */
@@ -65,6 +70,8 @@ export interface FunctionDef {
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
   readonly attributes: readonly string[]
+  /** Attributes with a default value. */
+  readonly defaults?: Readonly<Record<string, Attribute>>
   readonly nodes: readonly Node[]
   readonly opsets: Readonly<Record<string, number>>
 }

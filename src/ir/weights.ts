@@ -28,7 +28,8 @@ export class Weights {
     return [...this.#entries.keys()]
   }
 
-  set(name: string, value: Tensor): void {
+  /** Stores a tensor, or a function that is called once when the tensor is first read. */
+  set(name: string, value: Tensor | (() => Tensor)): void {
     this.#entries.set(name, value)
   }
 
