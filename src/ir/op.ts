@@ -45,7 +45,7 @@ export interface VjpContext {
  */
 export type Units =
   | { readonly kind: 'pass' }
-  | { readonly kind: 'move'; readonly data: readonly number[] }
+  | { readonly kind: 'move'; readonly data: readonly number[] | 'all' }
   | { readonly kind: 'none' }
   | { readonly kind: 'bind'; bind(context: UnitContext): UnitBinding }
 
@@ -86,7 +86,10 @@ export interface UnitBinding {
   readonly consumes?: readonly Slices[]
   /** Slices that go with the unit but are not zeroed by a mask (running statistics, divisors). */
   readonly carries?: readonly Slices[]
-  /** Weights whose slices are new units: all listed (input, axis) pairs share the new ids, which the output carries along `outputAxis`. */
+  /**
+   * Weights whose slices are new units: all listed (input, axis) pairs share the new ids, which the
+   * output carries along `outputAxis`. Slice i belongs to new unit i mod `count`.
+   */
   readonly creates?: {
     readonly slices: readonly {
       readonly input: number
