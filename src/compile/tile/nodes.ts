@@ -12,7 +12,13 @@ export interface Address {
   readonly strides: Readonly<Record<string, number>>
 }
 
-/** Vector expressions. Registers are assigned by `set` and are local to the function. */
+/**
+ * Vector expressions. Registers are assigned by `set` and are local to the function. An expression
+ * may be a DAG: within one statement a node reached twice is computed once.
+ *
+ * `min(a, b)` is `b < a ? b : a`, `max(a, b)` is `a < b ? b : a`: one instruction, and a NaN in `a`
+ * stays NaN. Comparisons give masks of type `i32x4` whatever they compare. Shift counts are splats.
+ */
 export type TileExpr =
   | { readonly kind: 'get'; readonly register: string }
   | { readonly kind: 'splat'; readonly value: number; readonly type: VectorType }

@@ -1,0 +1,333 @@
+// Tile function → WebAssembly code.
+import type { Address, TileExpr, TileFunction, VectorType } from '../tile/nodes.ts'
+import { sharedNodes } from '../tile/build.ts'
+import { invariant } from '../../util/errors.ts'
+import { type AssembledFunction, ByteWriter, I32, op, simd, V128 } from './assembler.ts'
+import {
+  type LoweredLoop,
+  type LoweredStatement,
+  lowerAddresses,
+  type Pointer,
+} from './pointers.ts'
+
+/** How a function is emitted. */
+export interface FunctionOptions {
+  readonly exported: boolean
+  /** Use relaxed multiply-add (one rounding); such a module does not validate everywhere. */
+  readonly fma: boolean
+}
+
+/** Emits a tile function; its parameters are i32 addresses. */
+export function emitFunction(
+  fn: TileFunction,
+  { exported, fma }: FunctionOptions,
+): AssembledFunction {
+  const lowered = lowerAddresses(fn)
+  const code = new ByteWriter()
+  const locals = new Locals(fn.parameters.length)
+  const pointers = new Map<Pointer, number>()
+  const registers = new Map<string, number>()
+  for (const name of registerNames(lowered.body)) registers.set(name, locals.vector())
+
+  const localOf = (pointer: Pointer): number => pointers.get(pointer) ?? pointer.base
+  const biasOf = (pointer: Pointer): number => (pointers.has(pointer) ? pointer.bias : 0)
+  const instruction = (opcode: number) => code.byte(op.simd).unsigned(opcode)
+  const addConstant = (value: number) => {
+    if (value !== 0) code.byte(op.i32Const).signed(value).byte(op.i32Add)
+  }
+  const memarg = (offset: number) => code.byte(0).unsigned(offset)
+  let resolved: ReadonlyMap<Address, Pointer> = new Map()
+  // Pushes the pointer of an access and returns its immediate.
+  const base = (address: Address): number => {
+    const pointer = resolved.get(address)!
+    code.byte(op.localGet).unsigned(localOf(pointer))
+    return address.offset - pointer.bias
+  }
+
+  const emitExpr = (root: TileExpr) => {
+    const shared = sharedNodes(root)
+    const kept = new Map<TileExpr, number>()
+    const go = (e: TileExpr): void => {
+      const local = kept.get(e)
+      if (local !== undefined) {
+        code.byte(op.localGet).unsigned(local)
+        return
+      }
+      emitNode(e, go)
+      if (!shared.has(e)) return
+      const temporary = locals.temporary()
+      kept.set(e, temporary)
+      code.byte(op.localTee).unsigned(temporary)
+    }
+    go(root)
+    for (const local of kept.values()) locals.release(local)
+  }
+
+  const emitNode = (e: TileExpr, go: (e: TileExpr) => void): void => {
+    switch (e.kind) {
+      case 'get': {
+        const local = registers.get(e.register)
+        invariant(local !== undefined, `register "${e.register}" of ${fn.name} is never set`)
+        code.byte(op.localGet).unsigned(local)
+        return
+      }
+      case 'splat':
+        instruction(simd.const)
+        for (let lane = 0; lane < 4; lane++)
+          if (e.type === 'f32x4') code.float(e.value)
+          else code.int(e.value)
+        return
+      case 'load': {
+        const offset = base(e.address)
+        instruction(simd.load)
+        memarg(offset)
+        return
+      }
+      case 'loadSplat': {
+        const offset = base(e.address)
+        instruction(simd.load32Splat)
+        memarg(offset)
+        return
+      }
+      case 'loadPart': {
+        if (e.count === 3) base(e.address)
+        const offset = base(e.address)
+        instruction(e.count === 1 ? simd.load32Zero : simd.load64Zero)
+        memarg(offset)
+        if (e.count !== 3) return
+        instruction(simd.load32Lane)
+        memarg(offset + 8).byte(2)
+        return
+      }
+      case 'unary':
+        go(e.x)
+        instruction(unaryOpcode(e.f, e.type))
+        return
+      case 'binary':
+        go(e.a)
+        if (e.f === 'shl' || e.f === 'shr') {
+          invariant(e.b.kind === 'splat', 'a shift count must be a splat')
+          code.byte(op.i32Const).signed(e.b.value)
+        } else go(e.b)
+        instruction(binaryOpcode(e.f, e.type))
+        return
+      case 'madd':
+        if (fma) {
+          go(e.a)
+          go(e.b)
+          go(e.c)
+          instruction(simd.f32RelaxedMadd)
+        } else {
+          go(e.c)
+          go(e.a)
+          go(e.b)
+          instruction(binaryOpcode('mul', 'f32x4'))
+          instruction(binaryOpcode('add', 'f32x4'))
+        }
+        return
+      case 'select':
+        go(e.a)
+        go(e.b)
+        go(e.mask)
+        instruction(simd.bitselect)
+        return
+      case 'convert':
+        go(e.x)
+        if (e.how === 'numeric')
+          instruction(e.to === 'f32x4' ? simd.f32ConvertI32 : simd.i32TruncF32)
+        return
+      case 'shuffle':
+        go(e.a)
+        go(e.b)
+        instruction(simd.shuffle)
+        for (const lane of e.lanes) code.byte(...[0, 1, 2, 3].map((i) => lane * 4 + i))
+        return
+      default:
+        e satisfies never
+    }
+  }
+
+  const emitStore = (address: Address, value: TileExpr, lanes: 1 | 2 | 3 | 4) => {
+    const offset = base(address)
+    emitExpr(value)
+    if (lanes === 4) {
+      instruction(simd.store)
+      memarg(offset)
+      return
+    }
+    if (lanes === 3) {
+      const temporary = locals.temporary()
+      code.byte(op.localTee).unsigned(temporary)
+      instruction(simd.store64Lane)
+      memarg(offset).byte(0)
+      base(address)
+      code.byte(op.localGet).unsigned(temporary)
+      instruction(simd.store32Lane)
+      memarg(offset + 8).byte(2)
+      locals.release(temporary)
+      return
+    }
+    instruction(lanes === 1 ? simd.store32Lane : simd.store64Lane)
+    memarg(offset).byte(0)
+  }
+
+  const emitLoop = ({ trips, pointers: moved, body }: LoweredLoop) => {
+    for (const pointer of moved) {
+      const from = pointer.parent!
+      code.byte(op.localGet).unsigned(localOf(from))
+      addConstant(pointer.bias - biasOf(from))
+      const local = locals.integer()
+      pointers.set(pointer, local)
+      code.byte(op.localSet).unsigned(local)
+    }
+    // A moving pointer is its own counter: one comparison with its end instead of a second count.
+    const [leader, ...others] = moved
+    const counter = locals.integer()
+    if (leader === undefined) code.byte(op.i32Const).signed(trips)
+    else {
+      code.byte(op.localGet).unsigned(localOf(leader))
+      addConstant(leader.increment * trips)
+    }
+    code.byte(op.localSet).unsigned(counter)
+    code.byte(op.loop, 0x40)
+    emitBody(body)
+    for (const pointer of others) {
+      code.byte(op.localGet).unsigned(localOf(pointer))
+      addConstant(pointer.increment)
+      code.byte(op.localSet).unsigned(localOf(pointer))
+    }
+    code.byte(op.localGet).unsigned(leader === undefined ? counter : localOf(leader))
+    addConstant(leader === undefined ? -1 : leader.increment)
+    code.byte(op.localTee).unsigned(leader === undefined ? counter : localOf(leader))
+    if (leader !== undefined) code.byte(op.localGet).unsigned(counter).byte(op.i32Ne)
+    code.byte(op.brIf, 0, op.end)
+  }
+
+  const emitBody = (body: readonly LoweredStatement[]): void => {
+    for (const s of body) {
+      if (s.kind === 'loop') {
+        emitLoop(s)
+        continue
+      }
+      const { statement } = s
+      resolved = s.pointers
+      if (statement.kind === 'store') emitStore(statement.address, statement.value, statement.lanes)
+      else {
+        emitExpr(statement.value)
+        code.byte(op.localSet).unsigned(registers.get(statement.register)!)
+      }
+    }
+  }
+
+  for (const root of lowered.roots) {
+    const local = locals.integer()
+    code.byte(op.localGet).unsigned(root.base)
+    addConstant(root.bias)
+    code.byte(op.localSet).unsigned(local)
+    pointers.set(root, local)
+  }
+  emitBody(lowered.body)
+  return {
+    name: fn.name,
+    exported,
+    parameters: fn.parameters.length,
+    locals: locals.groups(),
+    code: code.finish(),
+  }
+}
+
+// Locals in order of creation, encoded as runs of one type.
+class Locals {
+  readonly #types: number[] = []
+  readonly #free: number[] = []
+  readonly #first: number
+
+  constructor(first: number) {
+    this.#first = first
+  }
+
+  integer(): number {
+    return this.#first + this.#types.push(I32) - 1
+  }
+
+  vector(): number {
+    return this.#first + this.#types.push(V128) - 1
+  }
+
+  temporary(): number {
+    return this.#free.pop() ?? this.vector()
+  }
+
+  release(local: number): void {
+    this.#free.push(local)
+  }
+
+  groups(): { count: number; type: number }[] {
+    const groups: { count: number; type: number }[] = []
+    for (const type of this.#types) {
+      const last = groups.at(-1)
+      if (last?.type === type) last.count++
+      else groups.push({ count: 1, type })
+    }
+    return groups
+  }
+}
+
+function registerNames(body: readonly LoweredStatement[], found = new Set<string>()): Set<string> {
+  for (const s of body) {
+    if (s.kind === 'loop') registerNames(s.body, found)
+    else if (s.statement.kind === 'set') found.add(s.statement.register)
+  }
+  return found
+}
+
+const unaryOpcodes = {
+  f32x4: { abs: 0xe0, neg: 0xe1, sqrt: 0xe3, ceil: 0x67, floor: 0x68, trunc: 0x69, nearest: 0x6a },
+  i32x4: { abs: 0xa0, neg: 0xa1 },
+} as const
+
+function unaryOpcode(f: Extract<TileExpr, { kind: 'unary' }>['f'], type: VectorType): number {
+  if (f === 'not') return simd.not
+  const opcode = (unaryOpcodes[type] as Partial<Record<string, number>>)[f]
+  invariant(opcode !== undefined, `no ${f} on ${type}`)
+  return opcode
+}
+
+// min and max are pmin and pmax: one instruction on x64, where the NaN-exact forms take five.
+const binaryOpcodes = {
+  f32x4: {
+    add: 0xe4,
+    sub: 0xe5,
+    mul: 0xe6,
+    div: 0xe7,
+    min: 0xea,
+    max: 0xeb,
+    eq: 0x41,
+    lt: 0x43,
+    gt: 0x44,
+    le: 0x45,
+    ge: 0x46,
+  },
+  i32x4: {
+    add: 0xae,
+    sub: 0xb1,
+    mul: 0xb5,
+    min: 0xb6,
+    max: 0xb8,
+    eq: 0x37,
+    lt: 0x39,
+    gt: 0x3b,
+    le: 0x3d,
+    ge: 0x3f,
+    shl: 0xab,
+    shr: 0xac,
+  },
+} as const
+
+function binaryOpcode(f: Extract<TileExpr, { kind: 'binary' }>['f'], type: VectorType): number {
+  if (f === 'and') return simd.and
+  if (f === 'or') return simd.or
+  const opcode = (binaryOpcodes[type] as Partial<Record<string, number>>)[f]
+  invariant(opcode !== undefined, `no ${f} on ${type}`)
+  return opcode
+}

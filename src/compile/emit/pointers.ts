@@ -1,0 +1,126 @@
+// Address lowering: which pointers a function keeps, and how each is advanced.
+//
+// Addresses that differ only in constants share a pointer (the constant becomes the immediate of the
+// access). A pointer belongs to the innermost loop that moves it: it starts at the outer pointer's
+// place when the loop is entered and advances by stride · step at the end of each iteration.
+import type { Address, TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
+import { operandsOf, tripsOf } from '../tile/build.ts'
+
+/** A pointer: a local that holds a base, plus what the loops around have added. */
+export interface Pointer {
+  readonly key: string
+  /** The parameter at the root. */
+  readonly base: number
+  /** The pointer it starts from; undefined = the parameter itself. */
+  readonly parent: Pointer | undefined
+  /** Bytes added per iteration of the loop it belongs to; 0 at the root. */
+  readonly increment: number
+  /** Smallest constant among its accesses when negative (immediates are unsigned), else 0. */
+  bias: number
+}
+
+/** A loop that really repeats, with the pointers it moves. */
+export interface LoweredLoop {
+  readonly kind: 'loop'
+  readonly trips: number
+  readonly pointers: readonly Pointer[]
+  readonly body: readonly LoweredStatement[]
+}
+
+/** An assignment or a store, with the pointer of every address in it. */
+export interface LoweredLeaf {
+  readonly kind: 'leaf'
+  readonly statement: Exclude<TileStatement, { kind: 'loop' }>
+  readonly pointers: ReadonlyMap<Address, Pointer>
+}
+
+/** A statement whose loops are lowered; loops of one iteration are dissolved, of none dropped. */
+export type LoweredStatement = LoweredLoop | LoweredLeaf
+
+/** A function with its addresses resolved to pointers. */
+export interface LoweredFunction {
+  readonly body: readonly LoweredStatement[]
+  /** Pointers no loop moves, that must be made at the start because they have a bias. */
+  readonly roots: readonly Pointer[]
+}
+
+interface Scope {
+  readonly name: string
+  readonly id: number
+  /** 0 where the loop was dissolved: the variable is always zero. */
+  readonly step: number
+  readonly pointers: Pointer[]
+}
+
+/** Resolves every address of a function. */
+export function lowerAddresses(fn: TileFunction): LoweredFunction {
+  const pointers = new Map<string, Pointer>()
+  let loops = 0
+
+  const pointerFor = (base: number, moves: readonly { scope: Scope; increment: number }[]) => {
+    const key = `${base}${moves.map((m) => `|${m.scope.id}:${m.increment}`).join('')}`
+    const known = pointers.get(key)
+    if (known !== undefined) return known
+    const last = moves.at(-1)
+    const made: Pointer = {
+      key,
+      base,
+      parent: last && pointerFor(base, moves.slice(0, -1)),
+      increment: last?.increment ?? 0,
+      bias: 0,
+    }
+    pointers.set(key, made)
+    last?.scope.pointers.push(made)
+    return made
+  }
+
+  const resolve = (address: Address, scopes: readonly Scope[]): Pointer => {
+    const moves = scopes.flatMap((scope, depth) => {
+      const shadowed = scopes.slice(depth + 1).some((inner) => inner.name === scope.name)
+      const increment = shadowed ? 0 : (address.strides[scope.name] ?? 0) * scope.step
+      return increment === 0 ? [] : [{ scope, increment }]
+    })
+    const pointer = pointerFor(address.base, moves)
+    pointer.bias = Math.min(pointer.bias, address.offset)
+    return pointer
+  }
+
+  const leaf = (statement: LoweredLeaf['statement'], scopes: readonly Scope[]): LoweredLeaf => {
+    const found = new Map<Address, Pointer>()
+    const seen = new Set<TileExpr>()
+    const visit = (e: TileExpr) => {
+      if (seen.has(e)) return
+      seen.add(e)
+      if (e.kind === 'load' || e.kind === 'loadSplat' || e.kind === 'loadPart')
+        found.set(e.address, resolve(e.address, scopes))
+      for (const operand of operandsOf(e)) visit(operand)
+    }
+    if (statement.kind === 'store') found.set(statement.address, resolve(statement.address, scopes))
+    visit(statement.value)
+    return { kind: 'leaf', statement, pointers: found }
+  }
+
+  const lower = (
+    statements: readonly TileStatement[],
+    scopes: readonly Scope[],
+  ): LoweredStatement[] =>
+    statements.flatMap((s): LoweredStatement[] => {
+      if (s.kind !== 'loop') return [leaf(s, scopes)]
+      const trips = tripsOf(s.count, s.step)
+      if (trips === 0) return []
+      const scope: Scope = {
+        name: s.name,
+        id: loops++,
+        step: trips === 1 ? 0 : s.step,
+        pointers: [],
+      }
+      const body = lower(s.body, [...scopes, scope])
+      return trips === 1 ? body : [{ kind: 'loop', trips, pointers: scope.pointers, body }]
+    })
+
+  const body = lower(fn.body, [])
+  return {
+    body,
+    roots: [...pointers.values()].filter((p) => p.parent === undefined && p.bias < 0),
+  }
+}
