@@ -6,7 +6,7 @@ const port = z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.nu
 const environment = z.object({
   /** Time the run started, ISO 8601. */
   startedAt: z.string(),
-  seconds: z.number(),
+  tookMs: z.number(),
   platform: z.string(),
   architecture: z.string(),
   cpu: z.string(),
@@ -16,13 +16,12 @@ const environment = z.object({
   v8: z.string(),
   /** Threads that training and foreign runtimes used. */
   threads: z.number().int(),
-  engines: z.array(z.object({ name: z.string(), version: z.string(), threads: z.number().int() })),
+  engines: z.array(z.object({ name: z.string(), version: z.string() })),
 })
 
 const model = z.object({
   name: z.string(),
   sizeBytes: z.number(),
-  sha256: z.string().optional(),
   parameters: z.number(),
   macs: z.number(),
   inputs: z.array(port),
@@ -30,11 +29,10 @@ const model = z.object({
 })
 
 const layerSide = z.object({
-  /** Shape of the layer's weights, or of its output where it has none. */
-  shape: z.array(z.number()),
+  /** Shape of the layer's output (or weights), as text. */
+  shape: z.string(),
   macs: z.number(),
-  parameters: z.number(),
-  /** Milliseconds on the run's target; absent when the layer was not timed by itself. */
+  /** Milliseconds on the run's target; absent when the layer has no price of its own. */
   ms: z.number().optional(),
 })
 
@@ -42,81 +40,67 @@ const layer = z.object({
   name: z.string(),
   op: z.string(),
   before: layerSide,
-  /** Absent when the layer no longer exists. */
-  after: layerSide.optional(),
+  after: layerSide,
   /** What was done: `kept 11 of 16 channels`, or `unchanged`. */
   done: z.string(),
-  /** Why not more. */
-  limit: z.string().optional(),
+  /** Why not more; empty when there is nothing to say. */
+  limit: z.string(),
 })
 
 const timing = z.object({
-  id: z.string(),
-  /** What was timed: `resnet20.onnx`, `bundle`, `dense bundle`. */
   label: z.string(),
-  /** Where: `wasm`, `ort-node`, `ort-web`. */
-  target: z.string(),
-  engine: z.string(),
-  threads: z.number().int(),
-  /** One figure per interleaved round, milliseconds. */
-  samplesMs: z.array(z.number()).min(1),
   medianMs: z.number(),
-  /** First and third quartile. */
+  minMs: z.number(),
+  /** 10th and 90th percentile. */
   lowMs: z.number(),
   highMs: z.number(),
+  runs: z.number().int(),
+  /** Median of each interleaved round, milliseconds. */
+  rounds: z.array(z.number()),
 })
 
-const comparison = z.object({
-  /** Timing ids: `value` is baseline ÷ result. */
-  baseline: z.string(),
-  result: z.string(),
-  value: z.number(),
-  low: z.number(),
-  high: z.number(),
-  /** The comparison that the goal speaks of. */
-  headline: z.boolean().default(false),
-})
+const ratio = z.object({ median: z.number(), low: z.number(), high: z.number() })
+
+const comparison = z
+  .object({
+    /** What is compared, and where. */
+    title: z.string(),
+    /** Timed interleaved in one run; the first is the baseline. */
+    timings: z.array(timing).min(1),
+    /** Time of the baseline ÷ time of each, with the lowest and highest round. */
+    speedups: z.array(ratio),
+  })
+  .refine(({ timings, speedups }) => timings.length === speedups.length, {
+    error: 'one speed-up per timing',
+  })
 
 const quality = z.object({
-  /** Agreement = same answer as the original; the only figure there is without labels. */
-  measure: z.enum(['accuracy', 'agreement']),
+  /** Agreement = same answer as the original: the only figure there is without labels. */
+  kind: z.enum(['accuracy', 'agreement']),
   /** Fractions 0…1. */
   before: z.number(),
   after: z.number(),
   samples: z.number().int(),
-  /** What was asked: `test split, 1000 images`. */
-  on: z.string(),
+  dataset: z.string(),
 })
 
 const goal = z.object({
   /** As asked: `1.8× faster on wasm`. */
   text: z.string(),
-  wanted: z.number(),
-  achieved: z.number(),
   reached: z.boolean(),
-  /** What is missing, in words, when the goal was missed. */
-  gap: z.string().optional(),
-  /** The cheapest ways on, cheapest first. */
-  ways: z.array(z.object({ text: z.string(), command: z.string().optional() })).default([]),
+  /** How far the goal is missed, in words; empty when reached. */
+  gap: z.string(),
+  /** Up to three ways on, cheapest first; empty when reached. */
+  ways: z.array(z.string()),
 })
 
 const trainingPoint = z.object({
   step: z.number().int(),
-  epoch: z.number(),
   loss: z.number(),
-  rate: z.number().optional(),
-  /** Accuracy or agreement on held-out samples, where it was measured. */
-  quality: z.number().optional(),
+  learningRate: z.number(),
 })
 
-const step = z.object({
-  name: z.string(),
-  summary: z.string(),
-  seconds: z.number().optional(),
-  matched: z.number().int().optional(),
-  changed: z.number().int().optional(),
-  skipped: z.array(z.object({ what: z.string(), reason: z.string() })).default([]),
-})
+const step = z.object({ name: z.string(), summary: z.string(), tookMs: z.number() })
 
 /** The schema of run.json, format 1. */
 export const runSchema = z.object({
@@ -135,21 +119,23 @@ export const runSchema = z.object({
   data: z
     .object({
       name: z.string(),
-      train: z.number().int(),
-      test: z.number().int(),
+      training: z.number().int(),
+      evaluation: z.number().int(),
+      /** False when labels were absent or ignored. */
       labels: z.boolean(),
     })
     .optional(),
   goal: goal.optional(),
   plan: z.unknown().optional(),
+  /** The price table the plan was made with. */
   prices: z
-    .object({ fingerprint: z.string(), entries: z.number().int(), file: z.string().optional() })
+    .object({ fingerprint: z.string(), points: z.number().int(), target: z.string() })
     .optional(),
+  recipe: z.object({ name: z.string(), paper: z.string() }).optional(),
   steps: z.array(step).default([]),
   layers: z.array(layer).default([]),
-  timings: z.array(timing).default([]),
   comparisons: z.array(comparison).default([]),
-  quality: z.array(quality).default([]),
+  quality: quality.optional(),
   training: z.array(trainingPoint).default([]),
   files: z
     .array(z.object({ path: z.string(), summary: z.string(), sizeBytes: z.number() }))
@@ -162,9 +148,7 @@ export const runSchema = z.object({
 export type Run = z.infer<typeof runSchema>
 /** One layer of a run. */
 export type RunLayer = z.infer<typeof layer>
-/** One thing timed. */
-export type RunTiming = z.infer<typeof timing>
-/** Two timings of one interleaved measurement, as a ratio. */
+/** Timings taken interleaved in one run. */
 export type RunComparison = z.infer<typeof comparison>
 /** Accuracy or agreement. */
 export type RunQuality = z.infer<typeof quality>
