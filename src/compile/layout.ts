@@ -1,6 +1,6 @@
 // Where the elements of a value lie: byte strides per logical axis, for both layouts.
 import type { ValueType } from '../ir/graph.ts'
-import { sizeOf, stridesOf } from '../tensor/tensor.ts'
+import { type Dtype, sizeOf, stridesOf } from '../tensor/tensor.ts'
 import { invariant } from '../util/errors.ts'
 import type { Layout } from './kernel.ts'
 
@@ -92,4 +92,30 @@ export function sameLayout(a: Layout, b: Layout): boolean {
 export function layoutName(layout: Layout): string {
   if (layout.kind === 'plain') return 'plain'
   return layout.halo.some((size) => size > 0) ? `nhwc+${layout.halo}` : 'nhwc'
+}
+
+/** Returns how elements of a type lie in memory, four bytes each; undefined where they cannot. */
+export function storageOf(dtype: Dtype): 'float32' | 'int32' | undefined {
+  switch (dtype) {
+    case 'float32':
+    // Integers of up to 16 bits and booleans are exact as float32, and formulas compute with them.
+    case 'bool':
+    case 'int8':
+    case 'uint8':
+    case 'int16':
+    case 'uint16':
+      return 'float32'
+    case 'int32':
+    case 'int64':
+      return 'int32'
+    case 'float64':
+    case 'float16':
+    case 'bfloat16':
+    case 'uint32':
+    case 'uint64':
+    case 'string':
+      return undefined
+    default:
+      return dtype satisfies never
+  }
 }

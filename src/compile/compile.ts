@@ -1,0 +1,187 @@
+// Model → bundle: deploy passes → fixed sizes → kernels → program → memory → code.
+import {
+  type BundleDtype,
+  type BundleInput,
+  type BundleOutput,
+  FORMAT_VERSION,
+  type ImageDescription,
+  type Manifest,
+  type OutputDescription,
+  type TensorDescription,
+} from '@tersor/runtime/format'
+import { analyze } from '../ir/analyze.ts'
+import type { Model } from '../ir/graph.ts'
+import type { Dtype } from '../tensor/tensor.ts'
+import { CompileError, didYouMean, OptionError } from '../util/errors.ts'
+import { emitModule } from './emit/wasm.ts'
+import { fixModel } from './fix.ts'
+import { allKernels } from './kernels/index.ts'
+import { storageOf } from './layout.ts'
+import { lowerOffers } from './lower.ts'
+import { type PlacedProgram, placeProgram } from './place.ts'
+import { type NodeReport, selectOffers } from './select.ts'
+import { sha256 } from './sha256.ts'
+import type { TileFunction } from './tile/nodes.ts'
+
+/** What inputs and outputs mean; it travels in the bundle. */
+export interface BundleDescription {
+  readonly inputs?: Readonly<Record<string, ImageDescription | TensorDescription>>
+  readonly outputs?: Readonly<Record<string, OutputDescription>>
+}
+
+/** How to compile. */
+export interface CompileOptions {
+  readonly target?: 'wasm'
+  /** Size of a dynamic first dimension (default 1). */
+  readonly batch?: number
+  /** Sizes of other dynamic dimensions by name (default 1). */
+  readonly bindings?: Readonly<Record<string, number>>
+  readonly description?: BundleDescription
+  /** Relaxed-SIMD multiply-add: faster where it exists (Chrome 114, Node 22), invalid elsewhere. */
+  readonly fma?: boolean
+  /** Export every kernel function by name, to time it alone. */
+  readonly exportKernels?: boolean
+  readonly name?: string
+}
+
+/** A compiled model: the files of its bundle, and how it came about. */
+export interface Compiled {
+  readonly manifest: Manifest
+  readonly code: Uint8Array
+  readonly weights: Uint8Array
+  readonly program: PlacedProgram
+  /** Kernel functions the module contains. */
+  readonly functions: readonly TileFunction[]
+  /** One entry per node of the compiled graph. */
+  readonly report: readonly NodeReport[]
+}
+
+/**
+ * Compiles a model for one target with fixed sizes.
+ * Throws CompileError that names every node no kernel runs, with the reasons.
+ */
+export function compile(model: Model, options: CompileOptions = {}): Compiled {
+  const { fma = false, exportKernels = false } = options
+  const fixed = fixModel(model, bindingsOf(model, options))
+  const analysis = analyze(fixed)
+  const { offers, report } = selectOffers(fixed, analysis, allKernels())
+  const lowered = lowerOffers(fixed, analysis, offers)
+  const program = placeProgram(lowered)
+  const functions = [...new Set(program.steps.map((step) => step.function))]
+  const pages = Math.ceil(program.memoryBytes / 65536)
+  if (pages > 65536)
+    throw new CompileError(
+      `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a 32-bit memory has 4 GiB; use a smaller batch`,
+    )
+  const code = emitModule({
+    functions,
+    run: program.steps.map((step) => ({
+      kind: 'call',
+      function: step.function.name,
+      args: step.addresses,
+    })),
+    memory: { kind: 'import', pages },
+    fma,
+    exportKernels,
+  })
+  const { description } = options
+  checkDescription(model, description)
+  const place = (name: string) => {
+    const { dtype, shape } = analysis.types.get(name)!
+    const found = [...lowered.inputs, ...lowered.outputs].find((value) => value.name === name)!
+    return { name, ...storedAs(name, dtype), shape, address: program.addressOf(found.buffer) }
+  }
+  const inputs = fixed.graph.inputs.map(
+    ({ name }): BundleInput => ({
+      ...place(name),
+      description: description?.inputs?.[name] ?? { kind: 'tensor' },
+    }),
+  )
+  const outputs = fixed.graph.outputs.map(
+    ({ name }): BundleOutput => ({
+      ...place(name),
+      description: description?.outputs?.[name] ?? { kind: 'tensor' },
+    }),
+  )
+  const manifest: Manifest = {
+    format: 'tersor-bundle',
+    version: FORMAT_VERSION,
+    name: options.name ?? model.graph.name,
+    memoryBytes: program.memoryBytes,
+    weights: {
+      file: 'weights.bin',
+      bytes: program.constants.length,
+      sha256: sha256(program.constants),
+      address: program.constantsAddress,
+    },
+    code: {
+      file: 'kernels.wasm',
+      bytes: code.length,
+      sha256: sha256(code),
+      features: fma ? ['simd128', 'relaxed-simd'] : ['simd128'],
+    },
+    inputs,
+    outputs,
+  }
+  return { manifest, code, weights: program.constants, program, functions, report }
+}
+
+function storedAs(name: string, dtype: Dtype): Pick<BundleInput, 'dtype' | 'storage'> {
+  const storage = storageOf(dtype)
+  if (storage === undefined)
+    throw new CompileError(
+      `Cannot compile "${name}" for wasm: its type is ${dtype}; cast it to float32 in the model`,
+    )
+  // Types with a storage are those a bundle knows.
+  return { dtype: dtype as BundleDtype, storage }
+}
+
+function bindingsOf(model: Model, options: CompileOptions): Record<string, number> {
+  const bindings: Record<string, number> = {}
+  const dynamic = new Set<string>()
+  for (const { shape } of model.graph.inputs)
+    for (const dim of shape ?? []) if (typeof dim === 'string') dynamic.add(dim)
+  for (const [name, size] of Object.entries(options.bindings ?? {})) {
+    if (!dynamic.has(name))
+      throw new OptionError(
+        `Cannot bind "${name}": the model has no such dimension${didYouMean(name, dynamic)}`,
+      )
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new OptionError(`Cannot bind "${name}" to ${size}: expected a positive integer`)
+    bindings[name] = size
+  }
+  const { batch } = options
+  if (batch === undefined) return bindings
+  if (!Number.isSafeInteger(batch) || batch < 1)
+    throw new OptionError(`Cannot compile for batch ${batch}: expected a positive integer`)
+  for (const { name, shape } of model.graph.inputs) {
+    const first = shape?.[0]
+    if (typeof first === 'string') bindings[first] ??= batch
+    else if (first !== undefined && first !== batch)
+      throw new OptionError(
+        `Cannot compile for batch ${batch}: the first dimension of "${name}" is fixed at ${first}`,
+      )
+  }
+  return bindings
+}
+
+function checkDescription(model: Model, description: BundleDescription | undefined): void {
+  const check = (given: object | undefined, known: string[], what: string) => {
+    for (const name of Object.keys(given ?? {}))
+      if (!known.includes(name))
+        throw new OptionError(
+          `Cannot describe the ${what} "${name}": the model has none of that name${didYouMean(name, known)}`,
+        )
+  }
+  const { inputs, outputs } = model.graph
+  check(
+    description?.inputs,
+    inputs.map((value) => value.name),
+    'input',
+  )
+  check(
+    description?.outputs,
+    outputs.map((value) => value.name),
+    'output',
+  )
+}
