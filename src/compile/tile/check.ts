@@ -1,0 +1,189 @@
+// Checks a tile function before it is emitted: types, names, bounds, and register pressure.
+import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from './nodes.ts'
+import { operandsOf, sharedNodes, tripsOf } from './build.ts'
+
+/** Vector registers that V8 leaves on x64; more live values cost about half the speed (kernels.md §1.2). */
+export const VECTOR_REGISTERS = 15
+
+/** Returns what is wrong with a function; empty when every access is inside its extent and all is well-typed. */
+export function checkTile(fn: TileFunction): string[] {
+  const problems: string[] = []
+  const types = new Map<string, VectorType>()
+  const report = (text: string) => problems.push(`${fn.name}: ${text}`)
+  if (fn.extents.length !== fn.parameters.length) report('an extent per parameter is needed')
+
+  const access = (address: Address, bytes: number, loops: ReadonlyMap<string, number>) => {
+    const name = fn.parameters[address.base]
+    if (name === undefined) return report(`no parameter ${address.base}`)
+    let [low, high] = [address.offset, address.offset + bytes]
+    for (const [loop, stride] of Object.entries(address.strides)) {
+      const last = loops.get(loop)
+      if (last === undefined) return report(`"${name}" is addressed by "${loop}", no loop here`)
+      low += Math.min(0, stride * last)
+      high += Math.max(0, stride * last)
+    }
+    if (![low, high].every(Number.isSafeInteger)) report(`"${name}" has a fractional address`)
+    const extent = fn.extents[address.base]!
+    if (low < 0 || high > extent)
+      report(`bytes ${low} to ${high} of "${name}" are touched, it has ${extent}`)
+  }
+
+  const typeOf = (root: TileExpr, loops: ReadonlyMap<string, number>): VectorType | undefined => {
+    const known = new Map<TileExpr, VectorType | undefined>()
+    const go = (e: TileExpr): VectorType | undefined => {
+      if (!known.has(e)) known.set(e, visit(e))
+      return known.get(e)
+    }
+    const want = (e: TileExpr, type: VectorType, what: string) => {
+      const found = go(e)
+      if (found !== undefined && found !== type) report(`${what} takes ${type}, found ${found}`)
+    }
+    const visit = (e: TileExpr): VectorType | undefined => {
+      switch (e.kind) {
+        case 'get':
+          if (!types.has(e.register)) report(`register "${e.register}" is read before it is set`)
+          return types.get(e.register)
+        case 'splat':
+          return e.type
+        case 'load':
+        case 'loadSplat':
+        case 'loadPart': {
+          const lanes = e.kind === 'load' ? 4 : e.kind === 'loadSplat' ? 1 : e.count
+          access(e.address, lanes * 4, loops)
+          return e.type
+        }
+        case 'unary':
+          want(e.x, e.type, e.f)
+          return e.type
+        case 'binary':
+          if ((e.f === 'shl' || e.f === 'shr') && e.b.kind !== 'splat')
+            report('a shift count must be a splat')
+          want(e.a, e.type, e.f)
+          want(e.b, e.type, e.f)
+          return comparisons.has(e.f) ? 'i32x4' : e.type
+        case 'madd':
+          for (const operand of [e.a, e.b, e.c]) want(operand, 'f32x4', 'madd')
+          return 'f32x4'
+        case 'select': {
+          want(e.mask, 'i32x4', 'a mask')
+          const type = go(e.a)
+          if (type !== undefined) want(e.b, type, 'select')
+          return type
+        }
+        case 'convert':
+          if (e.how === 'numeric') want(e.x, e.to === 'f32x4' ? 'i32x4' : 'f32x4', 'convert')
+          else go(e.x)
+          return e.to
+        case 'shuffle': {
+          if (e.lanes.some((lane) => !(lane >= 0 && lane < 8))) report('shuffle lanes are 0 to 7')
+          const type = go(e.a)
+          if (type !== undefined) want(e.b, type, 'shuffle')
+          return type
+        }
+        default:
+          return e satisfies never
+      }
+    }
+    return go(root)
+  }
+
+  const statements = (list: readonly TileStatement[], loops: ReadonlyMap<string, number>) => {
+    for (const s of list) {
+      if (s.kind === 'loop') {
+        if (loops.has(s.name)) report(`loop "${s.name}" inside a loop of that name`)
+        if (!(Number.isInteger(s.count) && Number.isInteger(s.step) && s.step > 0)) {
+          report(`loop "${s.name}" counts to ${s.count} by ${s.step}`)
+          continue
+        }
+        const trips = tripsOf(s.count, s.step)
+        if (trips > 0) statements(s.body, new Map([...loops, [s.name, (trips - 1) * s.step]]))
+        continue
+      }
+      const type = typeOf(s.value, loops)
+      if (s.kind === 'store') access(s.address, s.lanes * 4, loops)
+      else {
+        if (type !== undefined && type !== s.type)
+          report(`register "${s.register}" is ${s.type}, its value ${type}`)
+        const before = types.get(s.register)
+        if (before !== undefined && before !== s.type)
+          report(`register "${s.register}" changes its type`)
+        types.set(s.register, s.type)
+      }
+    }
+  }
+  statements(fn.body, new Map())
+  return [...new Set(problems)]
+}
+
+const comparisons = new Set(['lt', 'le', 'gt', 'ge', 'eq'])
+
+/**
+ * Returns the largest number of vectors alive at once in the innermost loops (where time is spent;
+ * without loops: anywhere). Schedules above `VECTOR_REGISTERS` spill.
+ */
+export function vectorPressure(fn: TileFunction): number {
+  let worst = 0
+  const walk = (list: readonly TileStatement[], after: ReadonlySet<string>, counts: boolean) => {
+    let alive: ReadonlySet<string> = new Set(after)
+    for (const s of [...list].reverse()) {
+      if (s.kind === 'loop') {
+        // What the next iteration reads is alive at the end of the body.
+        const innermost = !hasLoop(s.body)
+        const carried = walk(s.body, new Set([...alive, ...readsBeforeSet(s.body)]), innermost)
+        alive = new Set([...alive, ...carried])
+        continue
+      }
+      const others = new Set(alive)
+      if (s.kind === 'set') others.delete(s.register)
+      const reads = registersOf(s.value)
+      const during = new Set([...others, ...reads]).size + temporariesOf(s.value)
+      if (counts) worst = Math.max(worst, during, alive.size)
+      alive = new Set([...others, ...reads])
+    }
+    return alive
+  }
+  walk(fn.body, new Set(), !hasLoop(fn.body))
+  return worst
+}
+
+function hasLoop(list: readonly TileStatement[]): boolean {
+  return list.some((s) => s.kind === 'loop')
+}
+
+function registersOf(e: TileExpr, seen = new Set<TileExpr>(), found = new Set<string>()) {
+  if (seen.has(e)) return found
+  seen.add(e)
+  if (e.kind === 'get') found.add(e.register)
+  for (const operand of operandsOf(e)) registersOf(operand, seen, found)
+  return found
+}
+
+function readsBeforeSet(list: readonly TileStatement[], set = new Set<string>()): Set<string> {
+  const found = new Set<string>()
+  for (const s of list) {
+    const reads = s.kind === 'loop' ? readsBeforeSet(s.body, set) : registersOf(s.value)
+    for (const register of reads) if (!set.has(register)) found.add(register)
+    if (s.kind === 'set') set.add(s.register)
+  }
+  return found
+}
+
+// Vectors on the stack while an expression is evaluated, plus shared nodes kept aside.
+function temporariesOf(root: TileExpr): number {
+  const shared = sharedNodes(root)
+  const depths = new Map<TileExpr, number>()
+  const depth = (e: TileExpr): number => {
+    if (e.kind === 'get') return 0
+    const known = depths.get(e)
+    if (known !== undefined) return known
+    let held = 0
+    let most = 1
+    for (const operand of operandsOf(e)) {
+      most = Math.max(most, held + depth(operand))
+      held += operand.kind === 'get' ? 0 : 1
+    }
+    depths.set(e, most)
+    return most
+  }
+  return depth(root) + [...shared].filter((e) => e !== root).length
+}
