@@ -1,6 +1,9 @@
 // Formula: the scalar expression of an element-wise op; autodiff does not see it, the compiler lowers it.
 
-/** Functions of one number. `erf`, `exp`, `log`, `tanh`, `sigmoid` become polynomials in kernels. */
+/**
+ * Functions of one number. `erf`, `exp`, `log`, `tanh`, `sigmoid` become polynomials in kernels.
+ * `round` takes halves to even; `not` is 1 for 0 and 0 otherwise; `sign` of 0 is 0.
+ */
 export type UnaryFunction =
   | 'neg'
   | 'abs'
@@ -20,7 +23,10 @@ export type UnaryFunction =
   | 'sign'
   | 'not'
 
-/** Functions of two numbers; comparisons give 1 or 0. */
+/**
+ * Functions of two numbers; comparisons, `and` and `or` give 1 or 0. `div` of integers truncates;
+ * `mod` has the sign of the dividend, as C's fmod; `min` and `max` return NaN if either is NaN.
+ */
 export type BinaryFunction =
   | 'add'
   | 'sub'

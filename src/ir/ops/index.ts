@@ -2,8 +2,43 @@
 import type { Node } from '../graph.ts'
 import { opName } from '../graph.ts'
 import type { OpRecord } from '../op.ts'
+import { activations } from './activations.ts'
+import { binaryOps } from './binary.ts'
+import { castOps } from './cast.ts'
+import { convOps } from './conv.ts'
+import { depthSpaceOps } from './depth-space.ts'
+import { gatherOps } from './gather.ts'
+import { matmulOps } from './matmul.ts'
+import { movementOps } from './movement.ts'
+import { normalizationOps } from './normalization.ts'
+import { padOps } from './pad.ts'
+import { poolOps } from './pool.ts'
+import { reduceOps } from './reduce.ts'
+import { reshapeOps } from './reshape.ts'
+import { shapeOps } from './shape.ts'
+import { softmaxOps } from './softmax.ts'
+import { topKOps } from './topk.ts'
+import { unaryOps } from './unary.ts'
 
-const records: readonly OpRecord[] = []
+const records: readonly OpRecord[] = [
+  ...convOps,
+  ...matmulOps,
+  ...normalizationOps,
+  ...poolOps,
+  ...activations,
+  ...unaryOps,
+  ...binaryOps,
+  ...castOps,
+  ...reduceOps,
+  ...softmaxOps,
+  ...movementOps,
+  ...padOps,
+  ...gatherOps,
+  ...reshapeOps,
+  ...depthSpaceOps,
+  ...shapeOps,
+  ...topKOps,
+]
 
 const byName = new Map(
   records.map((record) => [
