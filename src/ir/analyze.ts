@@ -1,7 +1,7 @@
 // Graph → types, known values and costs: one forward walk over the op records.
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { ModelError } from '../util/errors.ts'
-import type { Cost, InferContext, OpRecord } from './op.ts'
+import { type Cost, type InferContext, type OpRecord, UnknownValue } from './op.ts'
 import { findOp } from './ops/index.ts'
 import {
   type Dim,
@@ -55,7 +55,10 @@ export function analyze(model: Model, options: AnalyzeOptions = {}): Analysis {
         options.probe?.(node, walk.typesOf(node.inputs)) ??
           declaredTypes(model.graph, node, options),
       )
-    } else if (!walk.infer(node)) opaque.push(node)
+    } else if (!walk.infer(node)) {
+      opaque.push(node)
+      walk.setOutputs(node, declaredTypes(model.graph, node, options))
+    }
   }
   return {
     types: walk.types,
@@ -125,13 +128,14 @@ export class Walk {
     }
   }
 
-  /** Infers a node's outputs; false when an input has no type (it follows an opaque op). */
+  /** Infers a node's outputs; false when an input has no type (it follows an opaque op) or a type depends on values only a run knows. */
   infer(node: Node): boolean {
     const record = findOp(node)
     if (record === undefined) return false
     const context = this.context(node)
     if (node.inputs.some((name, i) => name !== '' && context.inputs[i] === undefined)) return false
     const types = inferOrThrow(record, context)
+    if (types === undefined) return false
     this.setOutputs(node, types)
     const outputs = record.evaluateTypes?.(context) ?? this.#evaluate(record, node, types)
     outputs?.forEach((value, i) => {
@@ -177,12 +181,14 @@ function declaredTypes(graph: Graph, node: Node, options: AnalyzeOptions): Value
   }))
 }
 
-function inferOrThrow(record: OpRecord, context: InferContext): ValueType[] {
+/** Undefined where a type depends on values only a run knows. */
+function inferOrThrow(record: OpRecord, context: InferContext): ValueType[] | undefined {
   try {
     return record.infer(context)
   } catch (error) {
     const { node } = context
     if (error instanceof ModelError) throw error
+    if (error instanceof UnknownValue) return undefined
     const shapes = context.inputs
       .map((type) => (type ? `${type.dtype}[${type.shape}]` : '–'))
       .join(', ')
