@@ -129,7 +129,7 @@ export interface ResizeContext {
 
 /** What must change in a node when an axis shrinks. */
 export interface Resized {
-  /** Attributes to replace. */
+  /** All attributes of the node after the cut; absent when they stay. */
   readonly attributes?: Node['attributes']
   /** Inputs to replace by a constant, by input index (an absent one is appended). */
   readonly constants?: Readonly<Record<number, Tensor>>

@@ -5,10 +5,13 @@ import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { convReference, convTransposeReference } from './reference/conv.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposedWindowOf, type Window, windowOf } from './shared/window.ts'
+import { convTransposeUnits, convUnits, resizeGroups } from './units/convolution.ts'
 
 /** Weights [o, i / group, …kernel] over input [n, i, …space], plus an optional bias [o]. */
 export const conv = defineOp({
   name: 'Conv',
+  units: convUnits,
+  resize: resizeGroups,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)
@@ -32,6 +35,8 @@ export const conv = defineOp({
 /** The gradient of a Conv as an op: weights [i, o / group, …kernel]. */
 export const convTranspose = defineOp({
   name: 'ConvTranspose',
+  units: convTransposeUnits,
+  resize: resizeGroups,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)

@@ -4,6 +4,7 @@ import { intOf, type Node } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { offsetsOf, reshapeTensor, take, takeAxes } from './shared/move.ts'
+import { gatherUnits, resizeGather } from './units/movement.ts'
 
 /** Whole slices along `axis`, in the shape of the indices. */
 export const gather = defineOp({
@@ -26,7 +27,8 @@ export const gather = defineOp({
     const shape = [...t.shape.slice(0, axis), ...indices.shape, ...t.shape.slice(axis + 1)]
     return [reshapeTensor(taken, shape)]
   },
-  units: { kind: 'move', data: [0] },
+  units: gatherUnits,
+  resize: resizeGather,
 })
 
 /** Element [i, j, k] is data[index[i, j, k], j, k] for axis 0. */

@@ -6,10 +6,12 @@ import { broadcastOffsets, broadcastShapes } from './shared/broadcast.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposeTensor } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
+import { gemmUnits, matMulUnits } from './units/matmul.ts'
 
 /** [… m, k] × [… k, n] with broadcast leading axes; vectors count as one row or one column. */
 export const matMul = defineOp({
   name: 'MatMul',
+  units: matMulUnits,
   infer: (context) => {
     const [a, b] = [need(context, 0), need(context, 1)]
     return [{ dtype: a.dtype, shape: productOf(a.shape, b.shape).shape }]
@@ -23,6 +25,7 @@ export const matMul = defineOp({
 /** alpha · A′B′ + beta · C over matrices, each transposed on demand; C broadcasts and may be absent. */
 export const gemm = defineOp({
   name: 'Gemm',
+  units: gemmUnits,
   infer: (context) => {
     const { a, b } = gemmShapes(context.node, need(context, 0).shape, need(context, 1).shape)
     const shape = [a[0]!, b[1]!]

@@ -14,6 +14,7 @@ import {
   reject,
 } from './shared/check.ts'
 import { concatTensors, range, takeAxes, transposeTensor } from './shared/move.ts'
+import { resizeExpand, resizeSlice, resizeSplit, sliceUnits } from './units/movement.ts'
 
 /** Axes in the order `perm`, reversed by default. */
 export const transpose = defineOp({
@@ -40,6 +41,7 @@ export function permutationOf(node: Node, rank: number): readonly number[] {
 /** Inputs joined along `axis`. */
 export const concat = defineOp({
   name: 'Concat',
+  units: { kind: 'move', data: 'all' },
   infer: (context) => {
     const first = need(context, 0)
     const axis = axisOf(context.node, first.shape.length, 1)
@@ -92,6 +94,7 @@ export const split = defineOp({
     })
   },
   units: { kind: 'move', data: [0] },
+  resize: resizeSplit,
   // Before opset 13 the sizes are an attribute; opset 18 wants `num_outputs` where there are none.
   upgrade: (node, opset, b) => {
     const { split: sizes, ...attributes } = node.attributes
@@ -137,7 +140,8 @@ export const slice = defineOp({
     )
     return [takeAxes(needTensor(node, inputs, 0), maps)]
   },
-  units: { kind: 'move', data: [0] },
+  units: sliceUnits,
+  resize: resizeSlice,
   upgrade: (node, opset, b) => {
     if (opset >= 10) return node
     const { starts, ends, axes, ...attributes } = node.attributes
@@ -227,6 +231,7 @@ export const expand = defineOp({
     return [broadcastTensor(t, broadcastShapes([t.shape, target]))]
   },
   units: { kind: 'move', data: [0] },
+  resize: resizeExpand,
 })
 
 /** The records of this file. */

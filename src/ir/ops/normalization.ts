@@ -6,10 +6,12 @@ import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { range } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
+import { batchNormUnits, instanceNormUnits, layerNormUnits } from './units/norm.ts'
 
 /** scale · (x − mean) / √(var + epsilon) + bias per channel; inputs x, scale, bias, mean, var. */
 export const batchNormalization = defineOp({
   name: 'BatchNormalization',
+  units: batchNormUnits,
   infer: (context) => {
     const type = need(context, 0)
     const channels = type.shape[1] ?? 1
@@ -57,6 +59,7 @@ export const batchNormalization = defineOp({
 /** Mean and variance over space, per sample and channel; inputs x, scale, bias. */
 export const instanceNormalization = defineOp({
   name: 'InstanceNormalization',
+  units: instanceNormUnits,
   infer: (context) => {
     const type = need(context, 0)
     for (const i of [1, 2]) checkChannels(context, i, type.shape[1] ?? 1)
@@ -74,6 +77,7 @@ export const instanceNormalization = defineOp({
 /** Mean and variance over the axes from `axis` on; inputs x, scale, optional bias; outputs also mean and 1/σ. */
 export const layerNormalization = defineOp({
   name: 'LayerNormalization',
+  units: layerNormUnits,
   infer: (context) => {
     const type = need(context, 0)
     const axis = axisOf(context.node, type.shape.length, -1)

@@ -12,6 +12,7 @@ import {
   reject,
 } from './shared/check.ts'
 import { range, takeAxes } from './shared/move.ts'
+import { padUnits, resizePad } from './units/movement.ts'
 
 /** Modes: constant, reflect, edge, wrap. */
 export const pad = defineOp({
@@ -34,7 +35,8 @@ export const pad = defineOp({
     const fill = inputs[2]?.data[0] ?? (value?.type === 'float' ? value.value : undefined)
     return [takeAxes(t, maps, fill)]
   },
-  units: { kind: 'move', data: [0] },
+  units: padUnits,
+  resize: resizePad,
   upgrade: (node, opset, b) => {
     const { pads, paddings, value, ...attributes } = node.attributes
     const amounts = pads ?? paddings

@@ -6,10 +6,12 @@ import { need, needTensor, reject } from './shared/check.ts'
 import { range } from './shared/move.ts'
 import { type Window, windowOf } from './shared/window.ts'
 import { reduceMax, reduceMean } from './reduce.ts'
+import { channelUnits } from './units/channels.ts'
 
 /** Largest element under each window; the second output is its flat index. */
 export const maxPool = defineOp({
   name: 'MaxPool',
+  units: channelUnits,
   infer: (context) => {
     const pooled = pooledType(context)
     return [pooled, { ...pooled, dtype: 'int64' } as const].slice(0, context.node.outputs.length)
@@ -25,6 +27,7 @@ export const maxPool = defineOp({
 /** Mean under each window, over the elements inside the input or (count_include_pad) inside the pads. */
 export const averagePool = defineOp({
   name: 'AveragePool',
+  units: channelUnits,
   infer: (context) => [pooledType(context)],
   evaluate: (node, inputs) => {
     const x = needTensor(node, inputs, 0)
@@ -55,6 +58,7 @@ function pooledType(context: InferContext) {
 function globalPool(name: string, reduction: OpRecord): OpRecord {
   return defineOp({
     name,
+    units: channelUnits,
     infer: (context) => {
       const { dtype, shape } = need(context, 0)
       if (shape.length < 2) reject(`expected [n, c, …space], found [${shape}]`)

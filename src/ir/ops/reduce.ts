@@ -14,6 +14,7 @@ import {
 } from './shared/check.ts'
 import { offsetsOf, range } from './shared/move.ts'
 import { highestOf, lowestOf, readNumbers, writeNumbers } from './shared/numeric.ts'
+import { reduceUnits } from './units/channels.ts'
 
 interface Reduction {
   readonly name: string
@@ -27,6 +28,7 @@ interface Reduction {
 function reduction({ name, start, add, finish, expand }: Reduction): OpRecord {
   return defineOp({
     name,
+    units: reduceUnits,
     infer: (context) => {
       const { dtype, shape } = need(context, 0)
       return [{ dtype, shape: reducedShape(shape, reducedAxes(context), keepsDims(context.node)) }]

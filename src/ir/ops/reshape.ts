@@ -15,6 +15,7 @@ import {
   reject,
 } from './shared/check.ts'
 import { reshapeTensor } from './shared/move.ts'
+import { resizeReshape, resizeSqueeze } from './units/movement.ts'
 
 type ShapeRule = (context: InferContext) => readonly number[]
 
@@ -49,6 +50,7 @@ export const reshape = renaming(
     return result
   },
   {
+    resize: resizeReshape,
     // Before opset 5 the shape is an attribute.
     upgrade: (node, _opset, b) => {
       const { shape, ...attributes } = node.attributes
@@ -81,7 +83,7 @@ export const squeeze = renaming(
     for (const axis of drop) if (shape[axis] !== 1) reject(`axis ${axis} of [${shape}] is not 1`)
     return shape.filter((_, axis) => !drop.has(axis))
   },
-  { upgrade: axesToInput },
+  { resize: resizeSqueeze, upgrade: axesToInput },
 )
 
 /** Inserts axes of size 1 at the given places of the result. */

@@ -21,6 +21,7 @@ const typeOf = ({ dtype, shape }: Tensor): ValueType => ({ dtype, shape })
 /** Sizes of the input's axes from `start` to `end`. */
 export const shape = defineOp({
   name: 'Shape',
+  units: { kind: 'none' },
   infer: (context) => [typeOf(shapeTensor(context))],
   evaluateTypes: (context) => [shapeTensor(context)],
   evaluate: (node, inputs, opset) => [shapeTensor(contextOf(node, inputs, opset))],
@@ -35,6 +36,7 @@ function shapeTensor(context: InferContext): Tensor {
 /** Number of elements. */
 export const size = defineOp({
   name: 'Size',
+  units: { kind: 'none' },
   infer: () => [{ dtype: 'int64', shape: [] }],
   evaluateTypes: (context) => [ints([sizeOf(need(context, 0).shape)], [])],
   evaluate: (node, inputs) => [ints([needTensor(node, inputs, 0).data.length], [])],

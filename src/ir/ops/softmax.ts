@@ -5,6 +5,7 @@ import type { GraphBuilder } from '../builder.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
+import { softmaxUnits } from './units/channels.ts'
 
 /** e^x / Σ e^x */
 export const softmax = normalized('Softmax', (value, { top, sum }) => Math.exp(value - top) / sum)
@@ -21,6 +22,7 @@ function normalized(
 ): OpRecord {
   return defineOp({
     name,
+    units: softmaxUnits,
     infer: (context) => {
       const type = need(context, 0)
       if (type.shape.length > 0) axisOf(context.node, type.shape.length, defaultAxis(context.opset))

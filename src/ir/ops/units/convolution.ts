@@ -58,6 +58,6 @@ export function resizeGroups({ node, before, after }: ResizeContext): Resized {
   const group = intOf(node, 'group', 1)
   const channels = after.inputs[0]!.shape[1]!
   return group > 1 && group === before.inputs[0]!.shape[1] && channels !== group
-    ? { attributes: { group: int(channels) } }
+    ? { attributes: { ...node.attributes, group: int(channels) } }
     : {}
 }

@@ -23,6 +23,7 @@ export const sliceUnits: Units = {
 
 /** Slice: bounds on a cut axis count what is kept before them. */
 export function resizeSlice(context: ResizeContext): Resized {
+  const { node } = context
   const inputs = context.before.inputs
   const cuts = sliceCuts({ ...context, inputs })
   if (cuts === undefined) return {}
@@ -37,9 +38,9 @@ export function resizeSlice(context: ResizeContext): Resized {
   if (!changed) return {}
   const starts = bounds.map((bound) => bound[0])
   const ends = bounds.map((bound) => bound[1])
-  return context.node.inputs.length > 1
+  return node.inputs.length > 1
     ? { constants: { 1: ints(starts), 2: ints(ends) } }
-    : { attributes: { starts: intList(starts), ends: intList(ends) } }
+    : { attributes: { ...node.attributes, starts: intList(starts), ends: intList(ends) } }
 }
 
 interface Range {
@@ -129,7 +130,7 @@ export function resizePad(context: ResizeContext): Resized {
   const pads = [...now.map((amount) => amount[1]), ...now.map((amount) => amount[2])]
   return node.inputs.length > 1
     ? { constants: { 1: ints(pads) } }
-    : { attributes: { pads: intList(pads) } }
+    : { attributes: { ...node.attributes, pads: intList(pads) } }
 }
 
 function padAmounts(
@@ -219,6 +220,13 @@ function resolveReshape(entries: readonly number[], input: readonly number[]): n
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i])
+}
+
+/** Squeeze of "all axes of size 1": stated, so that an axis cut to one unit stays. */
+export function resizeSqueeze({ node, before }: ResizeContext): Resized {
+  if (node.inputs[1] || node.attributes.axes) return {}
+  const axes = before.inputs[0]!.shape.flatMap((size, axis) => (size === 1 ? [axis] : []))
+  return { constants: { 1: ints(axes) } }
 }
 
 /** Expand: entries of cut axes shrink. */

@@ -1,0 +1,242 @@
+// Units: coupled channels that stay or go together, found by running the graph on ids; and their classes.
+import type { Analysis } from '../ir/analyze.ts'
+import type { Model, ValueType } from '../ir/graph.ts'
+import type { Part } from '../ir/op.ts'
+import { OptionError, didYouMean } from '../util/errors.ts'
+import { type Role, type Slot, UnitWalk } from './unit-walk.ts'
+import type { Plan } from './plan.ts'
+
+export type { Role } from './unit-walk.ts'
+
+/** One axis of one weight, and which slice belongs to which unit of a class. */
+export interface Member {
+  readonly weight: string
+  readonly axis: number
+  /** `producer` computes the unit, `consumer` reads it, `carrier` only goes along (running statistics). */
+  readonly role: Role
+  readonly part: Part
+  /** Unit of the class per slice of the axis; -1 where the slice belongs to another class or to none. */
+  readonly units: Int32Array
+}
+
+/** Units with members on the same axes: interchangeable in cost. */
+export interface UnitClass {
+  /** Name of the first weight that produces it (or of the value whose padding made it). */
+  readonly name: string
+  /** How many units there are. */
+  readonly size: number
+  readonly members: readonly Member[]
+  /** Why none of its units can be cut; undefined when they can. */
+  readonly frozen: string | undefined
+  /** True when the count of units enters a result (a mean over channels): judge after the cut, not under a mask. */
+  readonly reduces: boolean
+}
+
+/** Where a value's slices belong: axis, and per position the class index and unit (or -1). */
+export interface ValueUnits {
+  readonly axis: number
+  readonly classes: Int32Array
+  readonly units: Int32Array
+}
+
+/** All units of a model. */
+export interface UnitMap {
+  /** Every class, in order of first appearance; frozen ones included. */
+  readonly classes: readonly UnitClass[]
+  /** Classes by name. */
+  readonly byName: ReadonlyMap<string, UnitClass>
+  /** Units by value name; a value without units is missing. */
+  readonly values: ReadonlyMap<string, ValueUnits>
+}
+
+/** Which units of each class stay: 1 per kept unit, or their sorted indices. Classes not named keep all. */
+export type Kept = Readonly<Record<string, Uint8Array | readonly number[]>>
+
+/** Finds the units of a model. `analysis` is that of the same model. */
+export function findUnits(model: Model, analysis: Analysis): UnitMap {
+  const walk = new UnitWalk(model, analysis)
+  walk.run()
+  const classOf = new Map<number, number>()
+  const unitOf = new Map<number, number>()
+  const groups = groupBySlots(walk)
+  groups.forEach((roots, index) => {
+    roots.forEach((root, unit) => {
+      classOf.set(root, index)
+      unitOf.set(root, unit)
+    })
+  })
+  const membersOf = collectMembers(walk.slots, classOf, unitOf, groups.length)
+  const names = new Set<string>()
+  const classes = groups.map((roots, index): UnitClass => {
+    const members = membersOf[index]!
+    const reasons = roots.map((root) => walk.frozen.get(root))
+    return {
+      name: uniqueName(nameOf(walk, members, roots), names),
+      size: roots.length,
+      members,
+      frozen: reasons[0],
+      reduces: roots.some((root) => walk.reduced.has(root)),
+    }
+  })
+  const values = new Map<string, ValueUnits>()
+  for (const [name, { axis, ids }] of walk.values)
+    values.set(name, {
+      axis,
+      classes: ids.map((id) => classOf.get(id) ?? -1),
+      units: ids.map((id) => unitOf.get(id) ?? -1),
+    })
+  return { classes, byName: new Map(classes.map((found) => [found.name, found])), values }
+}
+
+// Units that appear in the same slots form a class; what is frozen stays apart from what is not.
+function groupBySlots(walk: UnitWalk): number[][] {
+  const slotsOf = new Map<number, Set<number>>()
+  const touch = (id: number): Set<number> => {
+    const found = slotsOf.get(id) ?? new Set()
+    slotsOf.set(id, found)
+    return found
+  }
+  walk.slots.forEach(({ ids }, index) => {
+    for (const id of ids) if (id >= 0) touch(id).add(index)
+  })
+  for (const { ids } of walk.values.values()) for (const id of ids) if (id >= 0) touch(id)
+  const groups = new Map<string, number[]>()
+  for (const root of [...slotsOf.keys()].sort((a, b) => a - b)) {
+    const key = `${walk.frozen.get(root) ?? ''} ${[...slotsOf.get(root)!].join()}`
+    groups.set(key, [...(groups.get(key) ?? []), root])
+  }
+  return [...groups.values()]
+}
+
+function collectMembers(
+  slots: readonly Slot[],
+  classOf: ReadonlyMap<number, number>,
+  unitOf: ReadonlyMap<number, number>,
+  count: number,
+): Member[][] {
+  const members: Member[][] = Array.from({ length: count }, () => [])
+  for (const { weight, axis, role, part, ids } of slots) {
+    const here = new Set(Array.from(ids, (id) => classOf.get(id) ?? -1))
+    for (const index of here) {
+      if (index < 0) continue
+      const units = ids.map((id) => (classOf.get(id) === index ? unitOf.get(id)! : -1))
+      members[index]!.push({ weight, axis, role, part, units })
+    }
+  }
+  return members
+}
+
+function nameOf(walk: UnitWalk, members: readonly Member[], roots: readonly number[]): string {
+  const named = members.find((member) => member.role === 'producer') ?? members[0]
+  if (named && named.role !== 'consumer') return named.weight
+  for (const [id, value] of walk.padded) if (roots.includes(walk.find(id))) return value
+  for (const [name, { ids }] of walk.values) if (ids.includes(roots[0]!)) return name
+  return named?.weight ?? 'units'
+}
+
+function uniqueName(name: string, taken: Set<string>): string {
+  let unique = name
+  for (let i = 2; taken.has(unique); i++) unique = `${name}#${i}`
+  taken.add(unique)
+  return unique
+}
+
+/** Returns the class of a name. Throws OptionError, with did-you-mean, where there is none. */
+export function classNamed(units: UnitMap, name: string): UnitClass {
+  const found = units.byName.get(name)
+  if (found === undefined)
+    throw new OptionError(
+      `No unit class is named "${name}"${didYouMean(name, units.byName.keys())}`,
+    )
+  return found
+}
+
+/** Returns 1 per kept unit of every class. Throws OptionError where a class is unknown, frozen, emptied or of another size. */
+export function keptMasks(units: UnitMap, kept: Kept): Uint8Array[] {
+  const masks = units.classes.map(({ size }) => new Uint8Array(size).fill(1))
+  for (const [name, given] of Object.entries(kept)) {
+    const found = classNamed(units, name)
+    const mask = masks[units.classes.indexOf(found)]!
+    if (given instanceof Uint8Array) {
+      if (given.length !== found.size)
+        throw new OptionError(
+          `Cannot cut "${name}" by a mask of ${given.length} units: the class has ${found.size}`,
+        )
+      mask.set(given.map((bit) => (bit === 0 ? 0 : 1)))
+    } else {
+      const outside = given.find((unit) => !(unit >= 0 && unit < found.size))
+      if (outside !== undefined)
+        throw new OptionError(
+          `Cannot keep unit ${outside} of "${name}": the class has ${found.size} units`,
+        )
+      mask.fill(0)
+      for (const unit of given) mask[unit] = 1
+    }
+    if (mask.every((bit) => bit === 0))
+      throw new OptionError(`Cannot cut all units of "${name}": at least one must stay`)
+    if (found.frozen !== undefined && mask.includes(0))
+      throw new OptionError(`Cannot cut "${name}": ${found.frozen}`)
+  }
+  return masks
+}
+
+/** Shapes a plan gives, by counts alone: what prices and reports need before anything is cut. */
+export interface PlannedShapes {
+  /** Type of a value under the plan. Throws where the value has no type. */
+  type(name: string): ValueType
+}
+
+/** Returns the types of all values and weights under a plan, without cutting. */
+export function planShapes(units: UnitMap, analysis: Analysis, plan: Plan): PlannedShapes {
+  const share = units.classes.map(({ name, size }) => (plan.keep[name] ?? size) / size)
+  const sized = new Map<string, Map<number, number>>()
+  const count = (classes: Int32Array): number => {
+    let sum = 0
+    for (const index of classes) sum += index < 0 ? 1 : share[index]!
+    return Math.round(sum)
+  }
+  const note = (name: string, axis: number, size: number): void => {
+    sized.set(name, (sized.get(name) ?? new Map()).set(axis, size))
+  }
+  for (const [name, value] of units.values) note(name, value.axis, count(value.classes))
+  for (const [key, { weight, axis, classes }] of slotClasses(units)) {
+    if (key !== '') note(weight, axis, count(classes))
+  }
+  return {
+    type(name) {
+      const type = analysis.types.get(name)
+      if (type === undefined) throw new Error(`internal: no type for "${name}"`)
+      const axes = sized.get(name)
+      if (axes === undefined) return type
+      return { dtype: type.dtype, shape: type.shape.map((size, axis) => axes.get(axis) ?? size) }
+    },
+  }
+}
+
+/** A weight's axis with the class and unit of every slice, over all classes. */
+export interface WeightUnits extends ValueUnits {
+  readonly weight: string
+}
+
+/** Returns every cut axis of every weight, with the class and unit of each slice. */
+export function slotClasses(units: UnitMap): Map<string, WeightUnits> {
+  const slots = new Map<string, WeightUnits>()
+  units.classes.forEach(({ members }, index) => {
+    for (const { weight, axis, units: owners } of members) {
+      const key = `${axis} ${weight}`
+      const slot = slots.get(key) ?? {
+        weight,
+        axis,
+        classes: new Int32Array(owners.length).fill(-1),
+        units: new Int32Array(owners.length).fill(-1),
+      }
+      owners.forEach((unit, i) => {
+        if (unit < 0) return
+        slot.classes[i] = index
+        slot.units[i] = unit
+      })
+      slots.set(key, slot)
+    }
+  })
+  return slots
+}
