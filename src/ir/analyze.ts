@@ -46,19 +46,16 @@ export interface Analysis {
 export function analyze(model: Model, options: AnalyzeOptions = {}): Analysis {
   const walk = new Walk(model)
   for (const value of model.graph.inputs) walk.declare(value, options.bindings ?? {})
+  const declared = declaredTypes(model.graph, options.bindings ?? {})
   const opaque: Node[] = []
   for (const node of model.graph.nodes) {
-    if (findOp(node) === undefined) {
-      opaque.push(node)
-      walk.setOutputs(
-        node,
-        options.probe?.(node, walk.typesOf(node.inputs)) ??
-          declaredTypes(model.graph, node, options),
-      )
-    } else if (!walk.infer(node)) {
-      opaque.push(node)
-      walk.setOutputs(node, declaredTypes(model.graph, node, options))
-    }
+    if (walk.infer(node)) continue
+    opaque.push(node)
+    walk.setOutputs(
+      node,
+      options.probe?.(node, walk.typesOf(node.inputs)) ??
+        node.outputs.map((name) => declared.get(name)),
+    )
   }
   return {
     types: walk.types,
@@ -111,10 +108,10 @@ export class Walk {
     return names.map((name) => (name === '' ? undefined : this.types.get(name)))
   }
 
-  setOutputs(node: Node, types: readonly ValueType[] | undefined): void {
-    types?.forEach((type, i) => {
+  setOutputs(node: Node, types: readonly (ValueType | undefined)[]): void {
+    types.forEach((type, i) => {
       const name = node.outputs[i]
-      if (name) this.types.set(name, type)
+      if (name && type) this.types.set(name, type)
     })
   }
 
@@ -172,21 +169,27 @@ export function bindDims(
   return shape.map((dim) => (typeof dim === 'number' ? dim : (bindings[dim] ?? 1)))
 }
 
-function declaredTypes(graph: Graph, node: Node, options: AnalyzeOptions): ValueType[] | undefined {
-  const declared = node.outputs.map((name) => graph.declared.find((value) => value.name === name))
-  if (declared.some((value) => value?.shape === undefined)) return undefined
-  return declared.map((value) => ({
-    dtype: value!.dtype,
-    shape: bindDims(value!.shape!, options.bindings ?? {}),
-  }))
+// Types the file declares. A dynamic size that no input has is the result of a computation: unknown.
+function declaredTypes(
+  graph: Graph,
+  bindings: Readonly<Record<string, number>>,
+): Map<string, ValueType> {
+  const bound = new Set(graph.inputs.flatMap((value) => value.shape ?? []))
+  const types = new Map<string, ValueType>()
+  for (const { name, dtype, shape, encoded } of [...graph.declared, ...graph.outputs]) {
+    if (shape === undefined || encoded !== undefined) continue
+    if (shape.some((dim) => typeof dim === 'string' && !bound.has(dim))) continue
+    types.set(name, { dtype, shape: bindDims(shape, bindings) })
+  }
+  return types
 }
 
-/** Undefined where a type depends on values only a run knows. */
 function inferOrThrow(record: OpRecord, context: InferContext): ValueType[] | undefined {
   try {
     return record.infer(context)
   } catch (error) {
     const { node } = context
+    if (error instanceof UnknownValue) return undefined
     if (error instanceof ModelError) throw error
     if (error instanceof UnknownValue) return undefined
     const shapes = context.inputs
