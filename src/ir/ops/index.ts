@@ -14,6 +14,7 @@ import { normalizationOps } from './normalization.ts'
 import { padOps } from './pad.ts'
 import { poolOps } from './pool.ts'
 import { reduceOps } from './reduce.ts'
+import { resizeOps } from './resize.ts'
 import { reshapeOps } from './reshape.ts'
 import { shapeOps } from './shape.ts'
 import { softmaxOps } from './softmax.ts'
@@ -36,6 +37,7 @@ const records: readonly OpRecord[] = [
   ...gatherOps,
   ...reshapeOps,
   ...depthSpaceOps,
+  ...resizeOps,
   ...shapeOps,
   ...topKOps,
 ]

@@ -185,7 +185,9 @@ const bigintArithmetic: Arithmetic<bigint> = {
     sub: (a, b) => a - b,
     mul: (a, b) => a * b,
     div: (a, b) => (b === 0n ? 0n : a / b),
+    // biome-ignore lint/complexity/useMathMinMax: Math.min takes no bigints
     min: (a, b) => (a < b ? a : b),
+    // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigints
     max: (a, b) => (a > b ? a : b),
     // Beyond 64 bits the exact power would be thrown away again, and can be astronomically long.
     pow: (a, b) => (b >= 0n && b < 64n ? a ** b : truncate(Number(a) ** Number(b))),
