@@ -6,6 +6,25 @@ import type { InferContext, OpRecord } from '../op.ts'
 import { elementwise } from './shared/elementwise.ts'
 import { reject } from './shared/check.ts'
 import { highestOf, lowestOf, readNumbers } from './shared/numeric.ts'
+import { preluVjp } from './gradients/binary.ts'
+import {
+  celuVjp,
+  clipVjp,
+  eluVjp,
+  geluVjp,
+  hardSigmoidVjp,
+  hardSwishVjp,
+  leakyReluVjp,
+  mishVjp,
+  reluVjp,
+  seluVjp,
+  sigmoidVjp,
+  softplusVjp,
+  softsignVjp,
+  swishVjp,
+  tanhVjp,
+  thresholdedReluVjp,
+} from './gradients/unary.ts'
 
 const x = input(0)
 const zero = constant(0)
@@ -19,11 +38,16 @@ const clamp = (f: Formula, low: number, high: number): Formula =>
 const expm1OfNegative = shifted(unary('exp', binary('min', x, zero)), -1)
 
 /** @see https://onnx.ai/onnx/operators/onnx__Relu.html */
-export const relu = elementwise({ name: 'Relu', formula: () => binary('max', x, zero) })
+export const relu = elementwise({
+  name: 'Relu',
+  vjp: reluVjp,
+  formula: () => binary('max', x, zero),
+})
 
 /** x ≥ 0 ? x : alpha·x */
 export const leakyRelu = elementwise({
   name: 'LeakyRelu',
+  vjp: leakyReluVjp,
   formula: ({ node }) =>
     select(binary('less', x, zero), scaled(floatOf(node, 'alpha', 0.01), x), x),
 })
@@ -31,12 +55,14 @@ export const leakyRelu = elementwise({
 /** x ≥ 0 ? x : slope·x; the slope broadcasts to x. */
 export const prelu = elementwise({
   name: 'PRelu',
+  vjp: preluVjp,
   formula: () => select(binary('less', x, zero), times(input(1), x), x),
 })
 
 /** min(max(x, low), high); either bound may be absent. */
 export const clip = elementwise({
   name: 'Clip',
+  vjp: clipVjp,
   formula: (context) => {
     const low = bound(context, 1, 'min')
     const high = bound(context, 2, 'max')
@@ -73,11 +99,16 @@ export function clipBounds(context: InferContext): readonly [number, number] | u
 }
 
 /** 1 / (1 + e^-x) */
-export const sigmoid = elementwise({ name: 'Sigmoid', formula: () => unary('sigmoid', x) })
+export const sigmoid = elementwise({
+  name: 'Sigmoid',
+  vjp: sigmoidVjp,
+  formula: () => unary('sigmoid', x),
+})
 
 /** max(0, min(1, alpha·x + beta)) */
 export const hardSigmoid = elementwise({
   name: 'HardSigmoid',
+  vjp: hardSigmoidVjp,
   formula: ({ node }) =>
     clamp(shifted(scaled(floatOf(node, 'alpha', 0.2), x), floatOf(node, 'beta', 0.5)), 0, 1),
 })
@@ -85,21 +116,24 @@ export const hardSigmoid = elementwise({
 /** x · max(0, min(1, x/6 + 1/2)) */
 export const hardSwish = elementwise({
   name: 'HardSwish',
+  vjp: hardSwishVjp,
   formula: () => times(x, clamp(shifted(scaled(1 / 6, x), 0.5), 0, 1)),
 })
 
 /** Hyperbolic tangent. */
-export const tanh = elementwise({ name: 'Tanh', formula: () => unary('tanh', x) })
+export const tanh = elementwise({ name: 'Tanh', vjp: tanhVjp, formula: () => unary('tanh', x) })
 
 /** x ≥ 0 ? x : alpha·(e^x − 1) */
 export const elu = elementwise({
   name: 'Elu',
+  vjp: eluVjp,
   formula: ({ node }) => select(positive, x, scaled(floatOf(node, 'alpha', 1), expm1OfNegative)),
 })
 
 /** gamma · (x > 0 ? x : alpha·(e^x − 1)); the defaults are the constants of the paper. */
 export const selu = elementwise({
   name: 'Selu',
+  vjp: seluVjp,
   formula: ({ node }) => {
     const alpha = floatOf(node, 'alpha', 1.6732632423543772)
     const gamma = floatOf(node, 'gamma', 1.0507009873554805)
@@ -110,6 +144,7 @@ export const selu = elementwise({
 /** x ≥ 0 ? x : alpha·(e^(x/alpha) − 1), continuously differentiable. */
 export const celu = elementwise({
   name: 'Celu',
+  vjp: celuVjp,
   formula: ({ node }) => {
     const alpha = floatOf(node, 'alpha', 1)
     const e = unary('exp', scaled(1 / alpha, binary('min', x, zero)))
@@ -120,6 +155,7 @@ export const celu = elementwise({
 /** x·Φ(x), exactly or by the tanh approximation. */
 export const gelu = elementwise({
   name: 'Gelu',
+  vjp: geluVjp,
   formula: ({ node }) => {
     const kind = stringOf(node, 'approximate', 'none')
     if (kind === 'none')
@@ -132,29 +168,37 @@ export const gelu = elementwise({
 })
 
 /** log(1 + e^x) */
-export const softplus = elementwise({ name: 'Softplus', formula: () => unary('softplus', x) })
+export const softplus = elementwise({
+  name: 'Softplus',
+  vjp: softplusVjp,
+  formula: () => unary('softplus', x),
+})
 
 /** x / (1 + |x|) */
 export const softsign = elementwise({
   name: 'Softsign',
+  vjp: softsignVjp,
   formula: () => binary('div', x, shifted(unary('abs', x), 1)),
 })
 
 /** x · tanh(log(1 + e^x)) */
 export const mish = elementwise({
   name: 'Mish',
+  vjp: mishVjp,
   formula: () => times(x, unary('tanh', unary('softplus', x))),
 })
 
 /** x > alpha ? x : 0 */
 export const thresholdedRelu = elementwise({
   name: 'ThresholdedRelu',
+  vjp: thresholdedReluVjp,
   formula: ({ node }) => select(binary('greater', x, constant(floatOf(node, 'alpha', 1))), x, zero),
 })
 
 /** x · sigmoid(alpha·x), opset 24. */
 export const swish = elementwise({
   name: 'Swish',
+  vjp: swishVjp,
   formula: ({ node }) => times(x, unary('sigmoid', scaled(floatOf(node, 'alpha', 1), x))),
 })
 

@@ -12,12 +12,28 @@ import { intOf, type Node } from '../graph.ts'
 import type { GraphBuilder } from '../builder.ts'
 import type { InferContext, OpRecord } from '../op.ts'
 import { elementwise } from './shared/elementwise.ts'
+import {
+  addVjp,
+  divVjp,
+  extremumVjp,
+  meanVjp,
+  mulVjp,
+  powVjp,
+  subVjp,
+  sumVjp,
+  whereVjp,
+} from './gradients/binary.ts'
 
 const a = input(0)
 const b = input(1)
 
-const arithmetic = (name: string, f: BinaryFunction): OpRecord =>
-  elementwise({ name, formula: () => binary(f, a, b), upgrade: upgradeBroadcast })
+const arithmetic = (name: string, f: BinaryFunction, vjp: OpRecord['vjp']): OpRecord =>
+  elementwise({
+    name,
+    formula: () => binary(f, a, b),
+    upgrade: upgradeBroadcast,
+    ...(vjp && { vjp }),
+  })
 
 const comparison = (name: string, f: BinaryFunction): OpRecord =>
   elementwise({
@@ -28,16 +44,17 @@ const comparison = (name: string, f: BinaryFunction): OpRecord =>
   })
 
 /** a + b */
-export const add = arithmetic('Add', 'add')
+export const add = arithmetic('Add', 'add', addVjp)
 /** a − b */
-export const sub = arithmetic('Sub', 'sub')
+export const sub = arithmetic('Sub', 'sub', subVjp)
 /** a · b */
-export const mul = arithmetic('Mul', 'mul')
+export const mul = arithmetic('Mul', 'mul', mulVjp)
 /** a / b; integers truncate. */
-export const div = arithmetic('Div', 'div')
+export const div = arithmetic('Div', 'div', divVjp)
 /** a^b, of the type of a. */
 export const pow = elementwise({
   name: 'Pow',
+  vjp: powVjp,
   formula: () => binary('pow', a, b),
   mixed: true,
   upgrade: upgradeBroadcast,
@@ -83,6 +100,7 @@ export const xor = elementwise({
 /** condition ? a : b */
 export const where = elementwise({
   name: 'Where',
+  vjp: whereVjp,
   formula: () => select(input(0), input(1), input(2)),
   dtype: ({ inputs }) => inputs[1]?.dtype ?? 'float32',
   mixed: true,
@@ -92,14 +110,27 @@ const fold = ({ inputs }: InferContext, f: BinaryFunction): Formula =>
   inputs.slice(1).reduce<Formula>((sum, _, i) => binary(f, sum, input(i + 1)), input(0))
 
 /** Smallest of any number of inputs. */
-export const min = elementwise({ name: 'Min', formula: (context) => fold(context, 'min') })
+export const min = elementwise({
+  name: 'Min',
+  vjp: extremumVjp,
+  formula: (context) => fold(context, 'min'),
+})
 /** Largest of any number of inputs. */
-export const max = elementwise({ name: 'Max', formula: (context) => fold(context, 'max') })
+export const max = elementwise({
+  name: 'Max',
+  vjp: extremumVjp,
+  formula: (context) => fold(context, 'max'),
+})
 /** Sum of any number of inputs. */
-export const sum = elementwise({ name: 'Sum', formula: (context) => fold(context, 'add') })
+export const sum = elementwise({
+  name: 'Sum',
+  vjp: sumVjp,
+  formula: (context) => fold(context, 'add'),
+})
 /** Mean of any number of inputs. */
 export const mean = elementwise({
   name: 'Mean',
+  vjp: meanVjp,
   formula: (context) => binary('div', fold(context, 'add'), constant(context.inputs.length)),
 })
 

@@ -6,6 +6,7 @@ import { int } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { isFloat, isWide, readNumbers, writeNumbers } from './shared/numeric.ts'
+import { castVjp } from './gradients/unary.ts'
 
 /** Element types by their number in `TensorProto.DataType`; others (complex, 8-bit floats, 4-bit) have none. */
 export const dtypeByCode: Readonly<Record<number, Dtype>> = {
@@ -28,6 +29,7 @@ export const dtypeByCode: Readonly<Record<number, Dtype>> = {
 /** Converts every element to the type `to`. */
 export const cast = defineOp({
   name: 'Cast',
+  vjp: castVjp,
   infer: (context) => [{ dtype: castTarget(context.node), shape: need(context, 0).shape }],
   evaluate: (node, inputs) => [castTensor(needTensor(node, inputs, 0), castTarget(node))],
   formula: (context) => castFormula(need(context, 0).dtype, castTarget(context.node)),
@@ -50,6 +52,7 @@ export const cast = defineOp({
 /** Converts to the type of the second input. */
 export const castLike = defineOp({
   name: 'CastLike',
+  vjp: castVjp,
   infer: (context) => [{ dtype: need(context, 1).dtype, shape: need(context, 0).shape }],
   evaluate: (node, inputs) => [
     castTensor(needTensor(node, inputs, 0), needTensor(node, inputs, 1).dtype),

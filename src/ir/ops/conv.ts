@@ -6,10 +6,12 @@ import { convReference, convTransposeReference } from './reference/conv.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposedWindowOf, type Window, windowOf } from './shared/window.ts'
 import { convTransposeUnits, convUnits, resizeGroups } from './units/convolution.ts'
+import { convTransposeVjp, convVjp } from './gradients/conv.ts'
 
 /** Weights [o, i / group, …kernel] over input [n, i, …space], plus an optional bias [o]. */
 export const conv = defineOp({
   name: 'Conv',
+  vjp: convVjp,
   units: convUnits,
   resize: resizeGroups,
   infer: (context) => {
@@ -35,6 +37,7 @@ export const conv = defineOp({
 /** The gradient of a Conv as an op: weights [i, o / group, …kernel]. */
 export const convTranspose = defineOp({
   name: 'ConvTranspose',
+  vjp: convTransposeVjp,
   units: convTransposeUnits,
   resize: resizeGroups,
   infer: (context) => {

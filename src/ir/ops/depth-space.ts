@@ -3,10 +3,12 @@ import { intList, intOf, type Node, stringOf } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { reshapeTensor, transposeTensor } from './shared/move.ts'
+import { depthToSpaceVjp, spaceToDepthVjp } from './gradients/movement.ts'
 
 /** Blocks of channels become blocks of pixels. */
 export const depthToSpace = defineOp({
   name: 'DepthToSpace',
+  vjp: depthToSpaceVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const { block, n, c, h, w } = blocks(context.node, shape)
@@ -42,6 +44,7 @@ function depthToSpaceSteps(node: Node, { block, out }: { block: number; out: num
 /** Blocks of pixels become blocks of channels. */
 export const spaceToDepth = defineOp({
   name: 'SpaceToDepth',
+  vjp: spaceToDepthVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const { block, n, c, h, w } = blocks(context.node, shape)

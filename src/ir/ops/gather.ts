@@ -5,10 +5,12 @@ import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { offsetsOf, reshapeTensor, take, takeAxes } from './shared/move.ts'
 import { gatherUnits, resizeGather } from './units/movement.ts'
+import { gatherElementsVjp, gatherNdVjp, gatherVjp } from './gradients/movement.ts'
 
 /** Whole slices along `axis`, in the shape of the indices. */
 export const gather = defineOp({
   name: 'Gather',
+  vjp: gatherVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const axis = axisOf(context.node, shape.length, 0)
@@ -34,6 +36,7 @@ export const gather = defineOp({
 /** Element [i, j, k] is data[index[i, j, k], j, k] for axis 0. */
 export const gatherElements = defineOp({
   name: 'GatherElements',
+  vjp: gatherElementsVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const indices = need(context, 1).shape
@@ -63,6 +66,7 @@ export const gatherElements = defineOp({
 /** Slices addressed by tuples: the last axis of the indices. */
 export const gatherNd = defineOp({
   name: 'GatherND',
+  vjp: gatherNdVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const indices = need(context, 1).shape

@@ -6,6 +6,7 @@ import { activations } from './activations.ts'
 import { binaryOps } from './binary.ts'
 import { castOps } from './cast.ts'
 import { convOps } from './conv.ts'
+import { cumulativeOps } from './cumulative.ts'
 import { depthSpaceOps } from './depth-space.ts'
 import { gatherOps } from './gather.ts'
 import { matmulOps } from './matmul.ts'
@@ -16,6 +17,7 @@ import { poolOps } from './pool.ts'
 import { reduceOps } from './reduce.ts'
 import { resizeOps } from './resize.ts'
 import { reshapeOps } from './reshape.ts'
+import { scatterOps } from './scatter.ts'
 import { shapeOps } from './shape.ts'
 import { softmaxOps } from './softmax.ts'
 import { topKOps } from './topk.ts'
@@ -35,6 +37,8 @@ const records: readonly OpRecord[] = [
   ...movementOps,
   ...padOps,
   ...gatherOps,
+  ...scatterOps,
+  ...cumulativeOps,
   ...reshapeOps,
   ...depthSpaceOps,
   ...resizeOps,

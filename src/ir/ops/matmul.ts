@@ -7,10 +7,12 @@ import { need, needTensor, reject } from './shared/check.ts'
 import { transposeTensor } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { gemmUnits, matMulUnits } from './units/matmul.ts'
+import { gemmVjp, matMulVjp } from './gradients/matmul.ts'
 
 /** [… m, k] × [… k, n] with broadcast leading axes; vectors count as one row or one column. */
 export const matMul = defineOp({
   name: 'MatMul',
+  vjp: matMulVjp,
   units: matMulUnits,
   infer: (context) => {
     const [a, b] = [need(context, 0), need(context, 1)]
@@ -25,6 +27,7 @@ export const matMul = defineOp({
 /** alpha · A′B′ + beta · C over matrices, each transposed on demand; C broadcasts and may be absent. */
 export const gemm = defineOp({
   name: 'Gemm',
+  vjp: gemmVjp,
   units: gemmUnits,
   infer: (context) => {
     const { a, b } = gemmShapes(context.node, need(context, 0).shape, need(context, 1).shape)

@@ -15,10 +15,19 @@ import {
 } from './shared/check.ts'
 import { concatTensors, range, takeAxes, transposeTensor } from './shared/move.ts'
 import { resizeExpand, resizeSlice, resizeSplit, sliceUnits } from './units/movement.ts'
+import {
+  concatVjp,
+  expandVjp,
+  sliceVjp,
+  splitVjp,
+  tileVjp,
+  transposeVjp,
+} from './gradients/movement.ts'
 
 /** Axes in the order `perm`, reversed by default. */
 export const transpose = defineOp({
   name: 'Transpose',
+  vjp: transposeVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     return [{ dtype, shape: permutationOf(context.node, shape.length).map((axis) => shape[axis]!) }]
@@ -41,6 +50,7 @@ export function permutationOf(node: Node, rank: number): readonly number[] {
 /** Inputs joined along `axis`. */
 export const concat = defineOp({
   name: 'Concat',
+  vjp: concatVjp,
   units: { kind: 'move', data: 'all' },
   infer: (context) => {
     const first = need(context, 0)
@@ -72,6 +82,7 @@ export const concat = defineOp({
 /** One input cut into pieces along `axis`: by sizes, or evenly with a smaller last piece. */
 export const split = defineOp({
   name: 'Split',
+  vjp: splitVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const axis = axisOf(context.node, shape.length, 0)
@@ -129,6 +140,7 @@ export function splitSizes(context: InferContext): readonly number[] {
 /** Ranges along some axes, clamped to the tensor; negative steps walk backwards. */
 export const slice = defineOp({
   name: 'Slice',
+  vjp: sliceVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const ranges = sliceRanges(context)
@@ -195,6 +207,7 @@ function clampRange(from: number, to: number, step: number, size: number): Slice
 /** Repeats along every axis. */
 export const tile = defineOp({
   name: 'Tile',
+  vjp: tileVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const repeats = repeatsOf(context)
@@ -220,6 +233,7 @@ function repeatsOf(context: InferContext): readonly number[] {
 /** Broadcasts to the common shape of the input and a given shape. */
 export const expand = defineOp({
   name: 'Expand',
+  vjp: expandVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const target = knownInts(context, 1) ?? reject('shape is missing')

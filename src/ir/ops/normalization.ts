@@ -7,10 +7,12 @@ import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { range } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { batchNormUnits, instanceNormUnits, layerNormUnits } from './units/norm.ts'
+import { batchNormVjp, instanceNormVjp, layerNormVjp } from './gradients/normalization.ts'
 
 /** scale · (x − mean) / √(var + epsilon) + bias per channel; inputs x, scale, bias, mean, var. */
 export const batchNormalization = defineOp({
   name: 'BatchNormalization',
+  vjp: batchNormVjp,
   units: batchNormUnits,
   infer: (context) => {
     const type = need(context, 0)
@@ -59,6 +61,7 @@ export const batchNormalization = defineOp({
 /** Mean and variance over space, per sample and channel; inputs x, scale, bias. */
 export const instanceNormalization = defineOp({
   name: 'InstanceNormalization',
+  vjp: instanceNormVjp,
   units: instanceNormUnits,
   infer: (context) => {
     const type = need(context, 0)
@@ -77,6 +80,7 @@ export const instanceNormalization = defineOp({
 /** Mean and variance over the axes from `axis` on; inputs x, scale, optional bias; outputs also mean and 1/σ. */
 export const layerNormalization = defineOp({
   name: 'LayerNormalization',
+  vjp: layerNormVjp,
   units: layerNormUnits,
   infer: (context) => {
     const type = need(context, 0)

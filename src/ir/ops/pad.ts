@@ -13,10 +13,12 @@ import {
 } from './shared/check.ts'
 import { range, takeAxes } from './shared/move.ts'
 import { padUnits, resizePad } from './units/movement.ts'
+import { padVjp } from './gradients/pad.ts'
 
 /** Modes: constant, reflect, edge, wrap. */
 export const pad = defineOp({
   name: 'Pad',
+  vjp: padVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const { begin, end } = padAmounts(context)

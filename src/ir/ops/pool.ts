@@ -7,10 +7,13 @@ import { range } from './shared/move.ts'
 import { type Window, windowOf } from './shared/window.ts'
 import { reduceMax, reduceMean } from './reduce.ts'
 import { channelUnits } from './units/channels.ts'
+import { averagePoolVjp, maxPoolVjp } from './gradients/pool.ts'
+import { globalAveragePoolVjp, globalMaxPoolVjp } from './gradients/reduce.ts'
 
 /** Largest element under each window; the second output is its flat index. */
 export const maxPool = defineOp({
   name: 'MaxPool',
+  vjp: maxPoolVjp,
   units: channelUnits,
   infer: (context) => {
     const pooled = pooledType(context)
@@ -27,6 +30,7 @@ export const maxPool = defineOp({
 /** Mean under each window, over the elements inside the input or (count_include_pad) inside the pads. */
 export const averagePool = defineOp({
   name: 'AveragePool',
+  vjp: averagePoolVjp,
   units: channelUnits,
   infer: (context) => [pooledType(context)],
   evaluate: (node, inputs) => {
@@ -37,10 +41,10 @@ export const averagePool = defineOp({
 })
 
 /** Mean over all spatial axes, which stay as size 1. */
-export const globalAveragePool = globalPool('GlobalAveragePool', reduceMean)
+export const globalAveragePool = globalPool('GlobalAveragePool', reduceMean, globalAveragePoolVjp)
 
 /** Maximum over all spatial axes, which stay as size 1. */
-export const globalMaxPool = globalPool('GlobalMaxPool', reduceMax)
+export const globalMaxPool = globalPool('GlobalMaxPool', reduceMax, globalMaxPoolVjp)
 
 /** Geometry of a pool with all defaults and auto_pad resolved; the shape includes batch and channels. */
 export function poolWindow(node: Node, input: readonly number[]): Window {
@@ -55,9 +59,10 @@ function pooledType(context: InferContext) {
   return { dtype, shape: [...shape.slice(0, 2), ...output] }
 }
 
-function globalPool(name: string, reduction: OpRecord): OpRecord {
+function globalPool(name: string, reduction: OpRecord, vjp: OpRecord['vjp']): OpRecord {
   return defineOp({
     name,
+    ...(vjp && { vjp }),
     units: channelUnits,
     infer: (context) => {
       const { dtype, shape } = need(context, 0)

@@ -15,6 +15,16 @@ import {
 import { offsetsOf, range } from './shared/move.ts'
 import { highestOf, lowestOf, readNumbers, writeNumbers } from './shared/numeric.ts'
 import { reduceUnits } from './units/channels.ts'
+import {
+  reduceExtremumVjp,
+  reduceL1Vjp,
+  reduceL2Vjp,
+  reduceLogSumExpVjp,
+  reduceLogSumVjp,
+  reduceMeanVjp,
+  reduceSumSquareVjp,
+  reduceSumVjp,
+} from './gradients/reduce.ts'
 
 interface Reduction {
   readonly name: string
@@ -23,9 +33,10 @@ interface Reduction {
   add(sum: number, value: number): number
   finish?(sum: number, count: number): number
   readonly expand?: OpRecord['expand']
+  readonly vjp?: OpRecord['vjp']
 }
 
-function reduction({ name, start, add, finish, expand }: Reduction): OpRecord {
+function reduction({ name, start, add, finish, expand, vjp }: Reduction): OpRecord {
   return defineOp({
     name,
     units: reduceUnits,
@@ -47,6 +58,7 @@ function reduction({ name, start, add, finish, expand }: Reduction): OpRecord {
       return [writeNumbers(t.dtype, shape, result)]
     },
     ...(expand && { expand }),
+    ...(vjp && { vjp }),
     upgrade: axesToInput,
   })
 }
@@ -107,10 +119,11 @@ const plus = (sum: number, value: number): number => sum + value
 const zero = (): number => 0
 
 /** Σ x */
-export const reduceSum = reduction({ name: 'ReduceSum', start: zero, add: plus })
+export const reduceSum = reduction({ name: 'ReduceSum', vjp: reduceSumVjp, start: zero, add: plus })
 /** Σ x / n */
 export const reduceMean = reduction({
   name: 'ReduceMean',
+  vjp: reduceMeanVjp,
   start: zero,
   add: plus,
   finish: (sum, count) => sum / count,
@@ -118,12 +131,14 @@ export const reduceMean = reduction({
 /** Largest element. */
 export const reduceMax = reduction({
   name: 'ReduceMax',
+  vjp: reduceExtremumVjp,
   start: (t) => lowestOf(t.dtype),
   add: Math.max,
 })
 /** Smallest element. */
 export const reduceMin = reduction({
   name: 'ReduceMin',
+  vjp: reduceExtremumVjp,
   start: (t) => highestOf(t.dtype),
   add: Math.min,
 })
@@ -136,6 +151,7 @@ export const reduceProd = reduction({
 /** Σ x² */
 export const reduceSumSquare = reduction({
   name: 'ReduceSumSquare',
+  vjp: reduceSumSquareVjp,
   start: zero,
   add: (sum, value) => sum + value * value,
   expand: (b, context) => {
@@ -146,6 +162,7 @@ export const reduceSumSquare = reduction({
 /** √Σ x² */
 export const reduceL2 = reduction({
   name: 'ReduceL2',
+  vjp: reduceL2Vjp,
   start: zero,
   add: (sum, value) => sum + value * value,
   finish: Math.sqrt,
@@ -158,6 +175,7 @@ export const reduceL2 = reduction({
 /** Σ |x| */
 export const reduceL1 = reduction({
   name: 'ReduceL1',
+  vjp: reduceL1Vjp,
   start: zero,
   add: (sum, value) => sum + Math.abs(value),
   expand: (b, context) => {
@@ -168,6 +186,7 @@ export const reduceL1 = reduction({
 /** log Σ x */
 export const reduceLogSum = reduction({
   name: 'ReduceLogSum',
+  vjp: reduceLogSumVjp,
   start: zero,
   add: plus,
   finish: Math.log,
@@ -179,6 +198,7 @@ export const reduceLogSum = reduction({
 /** log Σ e^x, without overflow. */
 export const reduceLogSumExp = reduction({
   name: 'ReduceLogSumExp',
+  vjp: reduceLogSumExpVjp,
   start: () => Number.NEGATIVE_INFINITY,
   add: (sum, value) => {
     const high = Math.max(sum, value)

@@ -16,6 +16,8 @@ import {
 } from './shared/check.ts'
 import { reshapeTensor } from './shared/move.ts'
 import { resizeReshape, resizeSqueeze } from './units/movement.ts'
+import { reshapeVjp } from './gradients/movement.ts'
+import { identityVjp } from './gradients/unary.ts'
 
 type ShapeRule = (context: InferContext) => readonly number[]
 
@@ -50,6 +52,7 @@ export const reshape = renaming(
     return result
   },
   {
+    vjp: reshapeVjp,
     resize: resizeReshape,
     // Before opset 5 the shape is an attribute.
     upgrade: (node, _opset, b) => {
@@ -61,13 +64,17 @@ export const reshape = renaming(
 )
 
 /** Two axes: what is before `axis` and what follows. */
-export const flatten = renaming('Flatten', ({ node, inputs }) => {
-  const shape = inputs[0]?.shape ?? reject('input 0 is missing')
-  const axis = intOf(node, 'axis', 1)
-  if (axis < -shape.length || axis > shape.length) reject(`axis ${axis} for [${shape}]`)
-  const at = axis < 0 ? axis + shape.length : axis
-  return [sizeOf(shape.slice(0, at)), sizeOf(shape.slice(at))]
-})
+export const flatten = renaming(
+  'Flatten',
+  ({ node, inputs }) => {
+    const shape = inputs[0]?.shape ?? reject('input 0 is missing')
+    const axis = intOf(node, 'axis', 1)
+    if (axis < -shape.length || axis > shape.length) reject(`axis ${axis} for [${shape}]`)
+    const at = axis < 0 ? axis + shape.length : axis
+    return [sizeOf(shape.slice(0, at)), sizeOf(shape.slice(at))]
+  },
+  { vjp: reshapeVjp },
+)
 
 /** Drops the given axes of size 1, or all of them. */
 export const squeeze = renaming(
@@ -83,7 +90,7 @@ export const squeeze = renaming(
     for (const axis of drop) if (shape[axis] !== 1) reject(`axis ${axis} of [${shape}] is not 1`)
     return shape.filter((_, axis) => !drop.has(axis))
   },
-  { resize: resizeSqueeze, upgrade: axesToInput },
+  { vjp: reshapeVjp, resize: resizeSqueeze, upgrade: axesToInput },
 )
 
 /** Inserts axes of size 1 at the given places of the result. */
@@ -97,11 +104,12 @@ export const unsqueeze = renaming(
     let next = 0
     return Array.from({ length: rank }, (_, axis) => (inserted.has(axis) ? 1 : shape[next++]!))
   },
-  { upgrade: axesToInput },
+  { vjp: reshapeVjp, upgrade: axesToInput },
 )
 
 /** The input itself. */
 export const identity = renaming('Identity', (context) => need(context, 0).shape, {
+  vjp: identityVjp,
   formula: () => input(0),
   units: { kind: 'pass' },
 })
@@ -109,6 +117,7 @@ export const identity = renaming('Identity', (context) => need(context, 0).shape
 /** At inference the input itself, and a mask that is all true. */
 export const dropout = defineOp({
   name: 'Dropout',
+  vjp: identityVjp,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)
     const mask = { dtype: context.opset < 10 ? dtype : 'bool', shape } as const

@@ -6,22 +6,30 @@ import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { softmaxUnits } from './units/channels.ts'
+import { logSoftmaxVjp, softmaxVjp } from './gradients/reduce.ts'
 
 /** e^x / Σ e^x */
-export const softmax = normalized('Softmax', (value, { top, sum }) => Math.exp(value - top) / sum)
+export const softmax = normalized(
+  'Softmax',
+  (value, { top, sum }) => Math.exp(value - top) / sum,
+  softmaxVjp,
+)
 
 /** x − log Σ e^x */
 export const logSoftmax = normalized(
   'LogSoftmax',
   (value, { top, sum }) => value - top - Math.log(sum),
+  logSoftmaxVjp,
 )
 
 function normalized(
   name: 'Softmax' | 'LogSoftmax',
   finish: (value: number, group: { top: number; sum: number }) => number,
+  vjp: OpRecord['vjp'],
 ): OpRecord {
   return defineOp({
     name,
+    ...(vjp && { vjp }),
     units: softmaxUnits,
     infer: (context) => {
       const type = need(context, 0)

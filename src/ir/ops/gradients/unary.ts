@@ -192,3 +192,10 @@ function choose(b: GraphBuilder, x: string, above: string, below: string): strin
 function expBelow(b: GraphBuilder, x: string): string {
   return b.op('Exp', [b.op('Min', [x, scalar(b, x, 0)])])
 }
+
+/** x · σ(αx). */
+export const swishVjp = timesDerivative((b, x, _, c) => {
+  const alpha = floatOf(c.node, 'alpha', 1)
+  const s = b.op('Sigmoid', [scale(b, x, alpha)])
+  return mul(b, s, offset(b, scale(b, mul(b, x, sub(b, scalar(b, x, 1), s)), alpha), 1))
+})

@@ -1,0 +1,36 @@
+// CumSum: running sums along an axis.
+import { numbersOf, stridesOf } from '../../tensor/tensor.ts'
+import { intOf } from '../graph.ts'
+import { defineOp, type OpRecord } from '../op.ts'
+import { cumSumVjp } from './gradients/reduce.ts'
+import { need, needTensor, normalizeAxis } from './shared/check.ts'
+import { readNumbers, writeNumbers } from './shared/numeric.ts'
+
+/** Sum of all elements up to each (without it if `exclusive`), from the end if `reverse`. */
+export const cumSum = defineOp({
+  name: 'CumSum',
+  vjp: cumSumVjp,
+  infer: (context) => [need(context, 0)],
+  evaluate: (node, inputs) => {
+    const t = needTensor(node, inputs, 0)
+    const axis = normalizeAxis(numbersOf(needTensor(node, inputs, 1))[0]!, t.shape.length)
+    const [size, stride] = [t.shape[axis]!, stridesOf(t.shape)[axis]!]
+    const backwards = intOf(node, 'reverse', 0) === 1
+    const exclusive = intOf(node, 'exclusive', 0) === 1
+    const values = readNumbers(t)
+    const result = new Float64Array(values.length)
+    for (let line = 0; line < values.length / size; line++) {
+      const base = Math.floor(line / stride) * stride * size + (line % stride)
+      let sum = 0
+      for (let k = 0; k < size; k++) {
+        const at = base + (backwards ? size - 1 - k : k) * stride
+        result[at] = exclusive ? sum : sum + values[at]!
+        sum += values[at]!
+      }
+    }
+    return [writeNumbers(t.dtype, t.shape, result)]
+  },
+})
+
+/** The records of this file. */
+export const cumulativeOps: readonly OpRecord[] = [cumSum]
