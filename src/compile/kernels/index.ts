@@ -1,7 +1,9 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
+import { pointwise } from './pointwise.ts'
+import { view } from './view.ts'
 
-const kernels: readonly Kernel[] = []
+const kernels: readonly Kernel[] = [view, pointwise]
 
 /** All kernels, in the order in which their offers are compared. */
 export function allKernels(): readonly Kernel[] {

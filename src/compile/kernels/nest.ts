@@ -16,7 +16,7 @@ export type Lanes = 1 | 2 | 3 | 4
 export interface Point {
   readonly lanes: Lanes
   /** The operand's element(s); one element is splat where the operand does not vary here. */
-  load(operand: number): TileExpr
+  load(operand: number, type?: VectorType): TileExpr
   /** Stores to the last operand. */
   store(value: TileExpr): TileStatement
 }
@@ -138,10 +138,10 @@ export function elementNest(
         addressAt(operand, where, isVector ? start * operand.strides[inner]! : 0)
       const statements = body({
         lanes,
-        load: (i) =>
+        load: (i, as = type) =>
           isVector && operands[i]!.strides[inner] === 4
-            ? loadLanes(address(operands[i]!), lanes, type)
-            : loadSplat(address(operands[i]!), type),
+            ? loadLanes(address(operands[i]!), lanes, as)
+            : loadSplat(address(operands[i]!), as),
         store: (value) =>
           padLanes
             ? store(address(operands[out]!), keepLanes(value, lanes))

@@ -1,0 +1,205 @@
+// One bundle in linear memory: copies inputs in, calls the generated code, copies outputs out.
+import {
+  type BoundValue,
+  BundleError,
+  type BundleInput,
+  InputError,
+  type Manifest,
+} from './format.ts'
+import { imageTensor, isPixels, type Pixels } from './describe.ts'
+
+/** The three parts of a bundle. */
+export interface BundleParts {
+  readonly manifest: Manifest
+  readonly code: Uint8Array
+  readonly weights: Uint8Array
+}
+
+/** Element storage of tensors that come out. */
+export type TensorArray =
+  | Float32Array
+  | Int32Array
+  | BigInt64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Uint32Array
+
+/** A tensor that comes out. */
+export interface OutputTensor {
+  readonly dtype: BoundValue['dtype']
+  readonly shape: readonly number[]
+  readonly data: TensorArray
+}
+
+/** What may go in for a tensor: flat row-major values, with or without their shape. */
+export type TensorInput =
+  | TensorArray
+  | readonly number[]
+  | { readonly data: TensorArray | readonly number[]; readonly shape?: readonly number[] }
+
+/** What may go in: a tensor, or for a described image also its pixels. */
+export type ModelInput = TensorInput | Pixels
+
+/** A bundle ready to run on this thread. */
+export interface Instance {
+  run(inputs: Readonly<Record<string, ModelInput>>): Record<string, OutputTensor>
+}
+
+const ARRAYS = {
+  float32: Float32Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
+} as const
+
+/** Compiles the code, lays the weights into memory and returns the runnable bundle. Throws BundleError when a part is truncated or altered. */
+export async function instantiate({ manifest, code, weights }: BundleParts): Promise<Instance> {
+  await check('code', code, manifest.code)
+  await check('weights', weights, manifest.weights)
+  const pages = Math.ceil(manifest.memoryBytes / 65536)
+  let memory: WebAssembly.Memory
+  try {
+    memory = new WebAssembly.Memory({ initial: pages })
+  } catch {
+    throw new BundleError(`Cannot load the bundle: no room for its ${manifest.memoryBytes} bytes`)
+  }
+  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+  let run: unknown
+  try {
+    // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
+    const compiled = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, {
+      env: { memory },
+    })
+    run = compiled.instance.exports['run']
+  } catch (error) {
+    throw new BundleError(
+      `Cannot load the bundle: this engine rejects its code, which needs ${manifest.code.features.join(' and ')} (${(error as Error).message})`,
+    )
+  }
+  if (typeof run !== 'function')
+    throw new BundleError('Cannot load the bundle: its code has no run')
+  return {
+    run: (inputs) => {
+      writeInputs(manifest, memory, inputs)
+      run()
+      return readOutputs(manifest, memory)
+    },
+  }
+}
+
+async function check(
+  part: string,
+  bytes: Uint8Array,
+  expected: { bytes: number; sha256: string },
+): Promise<void> {
+  if (bytes.length !== expected.bytes)
+    throw new BundleError(
+      `Cannot load the bundle: its ${part} has ${bytes.length} bytes, the manifest says ${expected.bytes}: it is truncated or of another bundle`,
+    )
+  // Pages served over plain http have no digest; lengths must do there.
+  const subtle = globalThis.crypto?.subtle
+  if (subtle === undefined) return
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  if (hex !== expected.sha256)
+    throw new BundleError(
+      `Cannot load the bundle: its ${part} was altered (SHA-256 ${hex}, the manifest says ${expected.sha256})`,
+    )
+}
+
+function writeInputs(
+  manifest: Manifest,
+  memory: WebAssembly.Memory,
+  inputs: Readonly<Record<string, ModelInput>>,
+): void {
+  const known = manifest.inputs.map(({ name }) => name)
+  for (const name of Object.keys(inputs))
+    if (!known.includes(name))
+      throw new InputError(
+        `Cannot run: the model has no input "${name}"; it has ${known.map((n) => `"${n}"`).join(', ')}`,
+      )
+  for (const input of manifest.inputs) {
+    const given = inputs[input.name]
+    if (given === undefined)
+      throw new InputError(`Cannot run: the input "${input.name}" is missing`)
+    writeInput(input, given, memory)
+  }
+}
+
+function writeInput(input: BundleInput, given: ModelInput, memory: WebAssembly.Memory): void {
+  const size = sizeOf(input)
+  const values = isPixels(given)
+    ? pixelsFor(input, given)
+    : 'data' in given
+      ? checkedData(input, given)
+      : given
+  if (values.length !== size)
+    throw new InputError(
+      `Cannot run: the input "${input.name}" needs ${size} values (${input.dtype}[${input.shape}]), found ${values.length}`,
+    )
+  const to =
+    input.storage === 'float32'
+      ? new Float32Array(memory.buffer, input.address, size)
+      : new Int32Array(memory.buffer, input.address, size)
+  const own = ARRAYS[input.dtype]
+  if (!Array.isArray(values) && !(values instanceof own) && !isExactSource(values, input))
+    throw new InputError(
+      `Cannot run: the input "${input.name}" is ${input.dtype}, found ${values.constructor.name}`,
+    )
+  if (values instanceof BigInt64Array) for (let i = 0; i < size; i++) to[i] = Number(values[i])
+  else to.set(values as ArrayLike<number>)
+}
+
+// int64 is stored in 32 bits, so 32-bit integers are as good.
+function isExactSource(values: unknown, input: BundleInput): boolean {
+  return input.dtype === 'int64' && values instanceof Int32Array
+}
+
+function checkedData(
+  input: BundleInput,
+  given: { data: TensorArray | readonly number[]; shape?: readonly number[] },
+): TensorArray | readonly number[] {
+  if (given.shape !== undefined && given.shape.join() !== input.shape.join())
+    throw new InputError(
+      `Cannot run: the input "${input.name}" has shape [${input.shape}], found [${given.shape}]`,
+    )
+  return given.data
+}
+
+function pixelsFor(input: BundleInput, pixels: Pixels): Float32Array {
+  const { description } = input
+  if (description.kind !== 'image')
+    throw new InputError(
+      `Cannot run: the input "${input.name}" is not described as an image; pass a tensor, or describe it when compiling`,
+    )
+  return imageTensor(pixels, description)
+}
+
+function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<string, OutputTensor> {
+  const outputs: Record<string, OutputTensor> = {}
+  for (const output of manifest.outputs) {
+    const { name, dtype, shape, storage, address } = output
+    const size = sizeOf(output)
+    const from =
+      storage === 'float32'
+        ? new Float32Array(memory.buffer, address, size)
+        : new Int32Array(memory.buffer, address, size)
+    const data =
+      dtype === 'int64'
+        ? BigInt64Array.from(from as Int32Array, (value) => BigInt(value))
+        : new ARRAYS[dtype](from)
+    outputs[name] = { dtype, shape, data }
+  }
+  return outputs
+}
+
+function sizeOf({ shape }: BoundValue): number {
+  return shape.reduce((product, dim) => product * dim, 1)
+}

@@ -1,0 +1,80 @@
+// Where a bundle comes from: a folder or single file by path or URL, its bytes, or its parts.
+import {
+  BundleError,
+  checkManifest,
+  type Manifest,
+  MANIFEST_FILE,
+  parseManifest,
+  unpackSingleFile,
+} from './format.ts'
+import type { BundleParts } from './instance.ts'
+
+/** What `load` accepts. */
+export type BundleSource =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | { readonly manifest: Manifest; readonly code: Uint8Array; readonly weights: Uint8Array }
+
+/** True in Node and in runtimes that look like it. */
+export const isNode = typeof process !== 'undefined' && process.versions?.node !== undefined
+
+/** Reads and checks a bundle. Throws BundleError when it cannot be read or is not one. */
+export async function readBundle(source: BundleSource): Promise<BundleParts> {
+  if (source instanceof ArrayBuffer) return unpackSingleFile(new Uint8Array(source))
+  if (source instanceof Uint8Array) return unpackSingleFile(source)
+  if (typeof source === 'string' || source instanceof URL) return readFrom(String(source))
+  return { ...source, manifest: checkManifest(source.manifest) }
+}
+
+async function readFrom(place: string): Promise<BundleParts> {
+  const read = /^(https?|data):/.test(place) || !isNode ? fetched : fileOf
+  const isSingle = !/[/\\]$/.test(place) && /\.tersor(\?.*)?$/.test(place)
+  if (isSingle && (read === fetched || (await isFile(place))))
+    return unpackSingleFile(await read(place))
+  const folder = place.replace(/[/\\]?(manifest\.json)?$/, '')
+  const text = await read(`${folder}/${MANIFEST_FILE}`)
+  const manifest = parseManifest(new TextDecoder().decode(text))
+  const [code, weights] = await Promise.all([
+    read(`${folder}/${manifest.code.file}`),
+    read(`${folder}/${manifest.weights.file}`),
+  ])
+  return { manifest, code, weights }
+}
+
+async function fetched(url: string): Promise<Uint8Array> {
+  let reason: string
+  try {
+    const response = await fetch(url)
+    if (response.ok) return new Uint8Array(await response.arrayBuffer())
+    reason = `status ${response.status}`
+  } catch (error) {
+    reason = (error as Error).message
+  }
+  throw new BundleError(`Cannot read "${url}": ${reason}`)
+}
+
+// Hidden from bundlers for the browser, which has no files.
+async function files(): Promise<typeof import('node:fs/promises')> {
+  const name = 'node:fs/promises'
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ name)
+}
+
+async function fileOf(path: string): Promise<Uint8Array> {
+  const { readFile } = await files()
+  try {
+    return await readFile(path.startsWith('file:') ? new URL(path) : path)
+  } catch (error) {
+    throw new BundleError(`Cannot read "${path}": ${(error as Error).message}`)
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const { stat } = await files()
+  try {
+    return (await stat(path.startsWith('file:') ? new URL(path) : path)).isFile()
+  } catch {
+    return false
+  }
+}

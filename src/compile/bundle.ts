@@ -1,0 +1,53 @@
+// Compiled → files: a folder with manifest, code and weights, or one single file. Node only.
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { MANIFEST_FILE, packSingleFile } from '@tersor/runtime/format'
+import type { Compiled } from './compile.ts'
+
+/** Files that were written, with their sizes. */
+export interface WrittenBundle {
+  readonly path: string
+  readonly sizeBytes: number
+}
+
+/** Writes a bundle folder. It appears complete or not at all; a bundle already there is replaced. */
+export async function writeBundle(compiled: Compiled, folder: string): Promise<WrittenBundle> {
+  const { manifest, code, weights } = compiled
+  const target = resolve(folder)
+  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`)
+  const text = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)
+  await rm(temporary, { recursive: true, force: true })
+  await mkdir(temporary, { recursive: true })
+  try {
+    await writeFile(join(temporary, manifest.code.file), code)
+    await writeFile(join(temporary, manifest.weights.file), weights)
+    await writeFile(join(temporary, MANIFEST_FILE), text)
+    await rm(target, { recursive: true, force: true })
+    await rename(temporary, target)
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true })
+    throw error
+  }
+  return { path: target, sizeBytes: text.length + code.length + weights.length }
+}
+
+/** Returns a bundle as one file, for `load` or to be written as `name.tersor`. */
+export function singleFile({ manifest, code, weights }: Compiled): Uint8Array<ArrayBuffer> {
+  return packSingleFile(manifest, code, weights)
+}
+
+/** Writes a bundle as one file, under a temporary name first. */
+export async function writeSingleFile(compiled: Compiled, path: string): Promise<WrittenBundle> {
+  const bytes = singleFile(compiled)
+  const target = resolve(path)
+  const temporary = `${target}.${process.pid}.tmp`
+  await mkdir(dirname(target), { recursive: true })
+  try {
+    await writeFile(temporary, bytes)
+    await rename(temporary, target)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  return { path: target, sizeBytes: bytes.length }
+}
