@@ -12,6 +12,8 @@ export interface OptionDeclaration<Value = unknown> {
   readonly value?: string
   /** Default as help prints it; by default the schema's own default. */
   readonly defaultText?: string
+  /** True for a switch that is on unless `--no-NAME` is given. */
+  readonly negated?: true
 }
 
 /** A set of options by camelCase name. */
@@ -44,6 +46,11 @@ export function option<Value>(
 /** Declares a switch: absent is false. */
 export function toggle(help: string): OptionDeclaration<boolean> {
   return { schema: z.boolean().default(false), help }
+}
+
+/** Declares a switch that is on unless `--no-NAME` turns it off. */
+export function untoggle(help: string): OptionDeclaration<boolean> {
+  return { schema: z.boolean().default(true), help, negated: true }
 }
 
 /** Text. */
@@ -105,8 +112,8 @@ export function parseOptions<const Set extends OptionSet>(
       const expected = result.error.issues[0]?.message ?? 'invalid'
       throw new OptionError(
         given[name] === undefined
-          ? `Option ${flagName(name)} is missing: ${declaration.help}`
-          : `Option ${flagName(name)} cannot be ${JSON.stringify(given[name])}: ${expected}`,
+          ? `Option ${flagName(name, declaration)} is missing: ${declaration.help}`
+          : `Option ${flagName(name, declaration)} cannot be ${JSON.stringify(given[name])}: ${expected}`,
       )
     }
     values[name] = result.data
@@ -120,7 +127,7 @@ export function flagsOf(set: OptionSet): Flag[] {
     const byDefault = declaration.defaultText ?? defaultOf(declaration)
     return {
       name,
-      usage: `${flagName(name)}${declaration.value === undefined ? '' : ` <${declaration.value}>`}`,
+      usage: `${flagName(name, declaration)}${declaration.value === undefined ? '' : ` <${declaration.value}>`}`,
       help: `${declaration.help}${byDefault === undefined ? '' : ` (default: ${byDefault})`}`,
     }
   })
@@ -135,16 +142,17 @@ export function explicitCommand(
   const words = [...start]
   for (const [name, declaration] of Object.entries(set)) {
     const value = values[name]
-    if (value === undefined || value === false) continue
-    words.push(flagName(name))
+    const isDefault = declaration.value === undefined && value === (declaration.negated ?? false)
+    if (value === undefined || isDefault) continue
+    words.push(flagName(name, declaration))
     if (declaration.value !== undefined) words.push(String(value))
   }
   return words.map(quoteForShell).join(' ')
 }
 
-/** `accuracyDrop` → `--accuracy-drop`; a name that starts with `no` and a capital stays a `--no-…` flag. */
-export function flagName(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+/** `accuracyDrop` → `--accuracy-drop`; with `negated`, `labels` → `--no-labels`. */
+export function flagName(name: string, { negated }: { negated?: true } = {}): string {
+  return `--${negated ? 'no-' : ''}${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
 function defaultOf(declaration: OptionDeclaration): string | undefined {
