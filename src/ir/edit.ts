@@ -136,6 +136,16 @@ export class Editor {
     this.#hold(name, value)
   }
 
+  /** Stores the data of a constant that a subgraph declares. */
+  holdWeight(name: string, value: Tensor): void {
+    this.#weights.set(name, value)
+  }
+
+  /** Makes the constants of a subgraph constants of the graph, before its nodes are moved there. */
+  adoptConstants(graph: Graph): void {
+    for (const constant of graph.constants) this.#constants.set(constant.name, constant)
+  }
+
   /** Adds a node; its outputs must be unused names (see `fresh`). Returns it. */
   insert(node: Node, { before }: Place = {}): Node {
     const slot = before === undefined ? this.#slots.length - 1 : this.#slotOf.get(before)
