@@ -11,6 +11,8 @@ import {
 import { intOf, type Node } from '../graph.ts'
 import type { GraphBuilder } from '../builder.ts'
 import type { InferContext, OpRecord } from '../op.ts'
+import { broadcastShapes, broadcastTensor } from './shared/broadcast.ts'
+import { needTensor } from './shared/check.ts'
 import { elementwise } from './shared/elementwise.ts'
 import {
   addVjp,
@@ -75,8 +77,20 @@ export const mod = elementwise({
   },
 })
 
-/** a = b */
-export const equal = comparison('Equal', 'equal')
+const equalNumbers = comparison('Equal', 'equal')
+/** a = b, of numbers or text. */
+export const equal: OpRecord = {
+  ...equalNumbers,
+  evaluate: (node, inputs, opset) => {
+    const [left, right] = [needTensor(node, inputs, 0), needTensor(node, inputs, 1)]
+    if (left.dtype !== 'string' || right.dtype !== 'string')
+      return equalNumbers.evaluate!(node, inputs, opset)
+    const shape = broadcastShapes([left.shape, right.shape])
+    const [l, r] = [broadcastTensor(left, shape), broadcastTensor(right, shape)]
+    const data = Uint8Array.from(l.data as string[], (text, i) => (text === r.data[i] ? 1 : 0))
+    return [{ dtype: 'bool', shape, data }]
+  },
+}
 /** a < b */
 export const less = comparison('Less', 'less')
 /** a > b */

@@ -1,8 +1,9 @@
 // Resize (and Upsample before it): every output position is a weighted sum of taps along each axis.
-import { floats, ints, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
+import { floats, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
 import type { GraphBuilder } from '../builder.ts'
 import { floatOf, int, intList, intOf, intsOf, type Node, string, stringOf } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord, UnknownValue } from '../op.ts'
+import { resizeVjp } from './gradients/resize.ts'
 import { checkShape, contextOf, need, normalizeAxes, reject, rejectNode } from './shared/check.ts'
 import { range, takeAxes } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
@@ -11,6 +12,7 @@ import { coordinateOf, type ResizeMode, type Tap, tapsAt } from './shared/taps.t
 /** Nearest, linear and cubic resampling in every coordinate mode; inputs x, roi, scales, sizes. */
 export const resize = defineOp({
   name: 'Resize',
+  vjp: resizeVjp,
   infer: (context) => [{ dtype: need(context, 0).dtype, shape: resizedShape(context) }],
   evaluate: (node, inputs, opset) => [resample(contextOf(node, inputs, opset))],
   expand: (b, context) => [expandResize(b, context)],
@@ -216,19 +218,30 @@ function expandResize(b: GraphBuilder, context: InferContext): string {
   let value = node.inputs[0]!
   taps.forEach((axis, d) => {
     if (axis === undefined) return
-    if (axis.some((at) => at.length === 0)) reject('it extrapolates')
-    if (kind === 'nearest') {
-      const indices = b.constant(ints(axis.map((at) => at[0]!.index)))
-      value = b.op('Gather', [value, indices], { axis: int(d) })
-      return
-    }
-    const { shape } = b.type(value)
-    const last = shape.length - 1
-    const order = range(shape.length).map((i) => (i === d ? last : i === last ? d : i))
-    const flip = (x: string) => (d === last ? x : b.op('Transpose', [x], { perm: intList(order) }))
-    value = flip(b.op('MatMul', [flip(value), b.constant(matrixOf(axis, shape[d]!))]))
+    value =
+      kind === 'nearest'
+        ? b.op('Gather', [value, b.ints(axis.map((at) => at[0]?.index ?? 0))], { axis: int(d) })
+        : multiplyAxis(b, { value, axis: d, taps: axis })
+  })
+  taps.forEach((axis, d) => {
+    if (axis?.every((at) => at.length > 0) ?? true) return
+    const shape = taps.map((_, i) => (i === d ? axis!.length : 1))
+    const data = Uint8Array.from(axis!, (at) => (at.length === 0 ? 1 : 0))
+    const outside = b.constant({ dtype: 'bool', shape, data })
+    value = b.op('Where', [outside, b.scalar(floatOf(node, 'extrapolation_value', 0)), value])
   })
   return value === node.inputs[0] ? b.op('Identity', [value]) : value
+}
+
+function multiplyAxis(
+  b: GraphBuilder,
+  { value, axis, taps }: { value: string; axis: number; taps: readonly (readonly Tap[])[] },
+): string {
+  const { shape } = b.type(value)
+  const last = shape.length - 1
+  const order = range(shape.length).map((i) => (i === axis ? last : i === last ? axis : i))
+  const flip = (x: string) => (axis === last ? x : b.op('Transpose', [x], { perm: intList(order) }))
+  return flip(b.op('MatMul', [flip(value), b.constant(matrixOf(taps, shape[axis]!))]))
 }
 
 /** [input, output] weights. */

@@ -93,5 +93,6 @@ export function contextOf(
   inputs: readonly (Tensor | undefined)[],
   opset: number,
 ): InferContext {
-  return { node, opset, inputs, known: (index) => inputs[index] }
+  const types = inputs.map((t) => t && { dtype: t.dtype, shape: t.shape })
+  return { node, opset, inputs: types, known: (index) => inputs[index] }
 }
