@@ -6,6 +6,8 @@ export interface Candidate {
   readonly label: string
   /** Runs `runs` times and returns the milliseconds of each. */
   time(runs: number): Promise<readonly number[]> | readonly number[]
+  /** Frees what it holds. */
+  close?(): Promise<void>
 }
 
 /** How long and how often to time. */

@@ -1,0 +1,46 @@
+// Compiled → a running program in this process: whole runs and single steps, for timing.
+import type { Compiled } from '../compile/compile.ts'
+import { invariant } from '../util/errors.ts'
+
+/** A program in memory. */
+export interface RunningProgram {
+  readonly memory: WebAssembly.Memory
+  run(): void
+  /** Runs the steps that compute nodes of the graph (no conversions); needs `exportKernels`. */
+  runSteps(): void
+}
+
+/** Instantiates a compiled model and fills its weights in. Inputs hold small random numbers. */
+export async function startProgram(compiled: Compiled): Promise<RunningProgram> {
+  const { manifest, code, weights, program } = compiled
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(manifest.memoryBytes / 65536) })
+  // A Uint8Array is a BufferSource; the DOM types doubt it for shared buffers only.
+  const module = await WebAssembly.compile(code as BufferSource)
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
+  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+  for (const { address, shape, storage } of manifest.inputs) {
+    if (storage === 'float32') fillNoise(memory, address, shape)
+  }
+  const steps = program.steps
+    .filter((step) => step.nodes.length > 0)
+    .map((step) => ({
+      call: exports[step.function.name] as ((...addresses: number[]) => void) | undefined,
+      addresses: step.addresses,
+    }))
+  const run = exports.run
+  invariant(typeof run === 'function', 'a compiled module exports run')
+  return {
+    memory,
+    run: () => run(),
+    runSteps: () => {
+      for (const { call, addresses } of steps) call!(...addresses)
+    },
+  }
+}
+
+// Timing depends on values only through subnormals: keep the numbers ordinary.
+function fillNoise(memory: WebAssembly.Memory, address: number, shape: readonly number[]): void {
+  const size = shape.reduce((product, dim) => product * dim, 1)
+  const data = new Float32Array(memory.buffer, address, size)
+  for (let i = 0; i < size; i++) data[i] = ((i * 2654435761) % 1000) / 1000 - 0.5
+}
