@@ -58,7 +58,8 @@ describe.skipIf(folder === undefined)('the ONNX node tests', () => {
         const text = node.inputs.some((input) => values.get(input)?.dtype === 'string')
         for (const way of text ? (['evaluate'] as const) : waysOf(findOp(node)!)) {
           const results = runNode(node, node.inputs.map(at), { opset, way })
-          node.outputs.forEach((value, i) => agree(results[i], outputs.get(value), { name, way }))
+          for (const [i, value] of node.outputs.entries())
+            agree(results[i], outputs.get(value), { name, way })
         }
       } else {
         const results = runNodes(nodes, values, opset)
