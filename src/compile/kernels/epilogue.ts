@@ -1,0 +1,150 @@
+// What heavy kernels compute before they store: element-wise nodes that follow, as one formula.
+import { constant, type Formula, input, substitute } from '../../ir/formula.ts'
+import type { Node } from '../../ir/graph.ts'
+import { findOp } from '../../ir/ops/index.ts'
+import { numbersOf, sizeOf, type Tensor } from '../../tensor/tensor.ts'
+import type { OfferContext } from '../kernel.ts'
+import { flushSubnormals } from '../pack.ts'
+import type { TileExpr } from '../tile/nodes.ts'
+import { lowerFormula } from './formula.ts'
+
+/** An operand besides the accumulator: a value of the output's shape, or one number per channel. */
+export type EpilogueOperand =
+  | { readonly kind: 'value'; readonly value: string }
+  | { readonly kind: 'channel'; readonly data: Float32Array }
+
+/** A chain of absorbed nodes. Input 0 of the formula is the accumulator, input i + 1 is operand i. */
+export interface Epilogue {
+  readonly covers: readonly Node[]
+  /** The value that is stored. */
+  readonly output: string
+  readonly formula: Formula
+  readonly operands: readonly EpilogueOperand[]
+}
+
+/** Each further value is one more stream to read; beyond this a node computes its own output. */
+const VALUE_LIMIT = 3
+
+/**
+ * Absorbs the element-wise consumers of `node`'s output, as long as each is the only one and keeps
+ * the shape. Other operands must be scalars, constants per channel, or values of the same shape.
+ */
+export function absorb(node: Node, context: OfferContext, channelAxis: number): Epilogue {
+  let epilogue: Epilogue = {
+    covers: [node],
+    output: node.outputs[0]!,
+    formula: input(0),
+    operands: [],
+  }
+  for (;;) {
+    const next = extend(epilogue, context, channelAxis)
+    if (next === undefined) return epilogue
+    epilogue = next
+  }
+}
+
+/** Lowers an epilogue over the accumulator and the loaded operands. */
+export function applyEpilogue(
+  epilogue: Epilogue,
+  accumulator: TileExpr,
+  operands: readonly TileExpr[],
+): TileExpr {
+  return lowerFormula(epilogue.formula, [accumulator, ...operands])
+}
+
+/** What of an epilogue shapes the code; data does not. */
+export function epilogueKey({ formula, operands }: Epilogue): string {
+  return JSON.stringify([formula, operands.map((operand) => operand.kind)], (_, value) =>
+    typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+  )
+}
+
+function extend(
+  epilogue: Epilogue,
+  context: OfferContext,
+  channelAxis: number,
+): Epilogue | undefined {
+  const { output } = epilogue
+  const consumer = context.soleConsumer(output)
+  const record = consumer && findOp(consumer)
+  if (consumer === undefined || record?.formula === undefined) return undefined
+  if (consumer.outputs.length !== 1) return undefined
+  const type = context.type(output)
+  const result = context.analysis.types.get(consumer.outputs[0]!)
+  if (result?.dtype !== 'float32' || String(result.shape) !== String(type.shape)) return undefined
+  const inputs = consumer.inputs.map((name) =>
+    name === '' ? undefined : context.analysis.types.get(name),
+  )
+  if (consumer.inputs.some((name, i) => name !== '' && inputs[i] === undefined)) return undefined
+  const formula = record.formula({
+    node: consumer,
+    opset: context.model.opsets[consumer.domain] ?? 1,
+    inputs,
+    known: (index) => context.constant(consumer.inputs[index] ?? ''),
+  })
+  const operands = [...epilogue.operands]
+  const replacements = new Map<number, Formula>()
+  for (const index of inputsOf(formula)) {
+    const name = consumer.inputs[index]!
+    const found =
+      name === output
+        ? epilogue.formula
+        : operandOf(name, { context, shape: type.shape, channelAxis, operands })
+    if (found === undefined) return undefined
+    replacements.set(index, found)
+  }
+  if (operands.filter((operand) => operand.kind === 'value').length > VALUE_LIMIT) return undefined
+  return {
+    covers: [...epilogue.covers, consumer],
+    output: consumer.outputs[0]!,
+    formula: substitute(formula, (index) => replacements.get(index)!),
+    operands,
+  }
+}
+
+interface OperandSearch {
+  readonly context: OfferContext
+  readonly shape: readonly number[]
+  readonly channelAxis: number
+  /** Grows by what is found. */
+  readonly operands: EpilogueOperand[]
+}
+
+function operandOf(
+  name: string,
+  { context, shape, channelAxis, operands }: OperandSearch,
+): Formula | undefined {
+  const type = context.type(name)
+  if (type.dtype !== 'float32') return undefined
+  const append = (operand: EpilogueOperand) => input(operands.push(operand))
+  const known = context.constant(name)
+  if (known !== undefined && sizeOf(known.shape) === 1) return constant(numbersOf(known)[0]!)
+  const perChannel = known && channelData(known, shape, channelAxis)
+  if (perChannel !== undefined) return append({ kind: 'channel', data: perChannel })
+  if (String(type.shape) !== String(shape)) return undefined
+  const before = operands.findIndex((o) => o.kind === 'value' && o.value === name)
+  return before >= 0 ? input(before + 1) : append({ kind: 'value', value: name })
+}
+
+// The numbers of a constant that varies along the channel axis only.
+function channelData(
+  known: Tensor,
+  shape: readonly number[],
+  channelAxis: number,
+): Float32Array | undefined {
+  const axis = channelAxis - (shape.length - known.shape.length)
+  const fits = known.shape.every((size, i) =>
+    i === axis ? size === shape[channelAxis] : size === 1,
+  )
+  if (axis < 0 || !fits || known.shape.length > shape.length) return undefined
+  return flushSubnormals(Float32Array.from(numbersOf(known)))
+}
+
+function inputsOf(formula: Formula): ReadonlySet<number> {
+  const found = new Set<number>()
+  substitute(formula, (index) => {
+    found.add(index)
+    return input(index)
+  })
+  return found
+}

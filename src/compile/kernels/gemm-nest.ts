@@ -1,0 +1,364 @@
+// The register-tiled matrix product behind convolutions and matrix products.
+//
+// A tile is a few pixels × one panel of channels: its sums stay in registers while the reduction runs
+// over the taps, one element of A splat per pixel against a row of the packed panel. Tiles of 4×8,
+// 3×12, 2×16 and 1×32 keep at most 14 vectors alive, and the reduction is not unrolled: on V8 before
+// 12 unrolling it halves the speed (kernels.md §1.2).
+import {
+  at,
+  get,
+  keepLanes,
+  load,
+  loadLanes,
+  loadSplat,
+  loop,
+  madd,
+  set,
+  shift,
+  store,
+} from '../tile/build.ts'
+import type { Address, TileStatement } from '../tile/nodes.ts'
+import { applyEpilogue, type Epilogue } from './epilogue.ts'
+
+/** Adjacent channels computed together; the packed weights hold panels one after another. */
+export interface Panels {
+  /** Channels of each panel: a multiple of 4. */
+  readonly width: number
+  readonly count: number
+  /** The first channel. */
+  readonly start: number
+}
+
+/** A loop around the tile: bytes that one step moves in A, in the output, and in each value operand. */
+export interface OuterLoop {
+  readonly count: number
+  readonly a: number
+  readonly out: number
+  readonly operands: readonly number[]
+  /** Bytes in the packed weights, and in each per-channel operand. */
+  readonly weights?: number
+  readonly channels?: number
+}
+
+/** A loop of the reduction: bytes that one step moves in A. */
+export interface TapLoop {
+  readonly count: number
+  readonly a: number
+}
+
+/** Parameter index and the byte offset of the first element. */
+export interface Place {
+  readonly base: number
+  readonly offset: number
+}
+
+/** What to compute. */
+export interface GemmNest {
+  readonly a: Place
+  readonly weights: Place
+  readonly out: Place
+  readonly epilogue: Epilogue
+  /** Where each operand of the epilogue lies, in order. */
+  readonly operands: readonly Place[]
+  /** Slowest first; the last one should be rows. */
+  readonly outer: readonly OuterLoop[]
+  readonly pixels: OuterLoop
+  readonly taps: readonly TapLoop[]
+  readonly channels: number
+  /** As the weights are packed. */
+  readonly panels: readonly Panels[]
+  /** What happens in the last vector when `channels` is no multiple of 4. */
+  readonly tail: 'zeros' | 'leave'
+}
+
+/** Bytes of weights that stay in the first-level cache while rows pass by. */
+const WEIGHTS_IN_CACHE = 16384
+
+/** Returns the panels that cover the channels (rounded up to 4), given how many pixels a tile can have. */
+export function planPanels(channels: number, pixels: number): Panels[] {
+  const total = Math.ceil(channels / 4) * 4
+  const main = pixels >= 4 ? 8 : pixels === 3 ? 12 : pixels === 2 ? 16 : 32
+  const widths: number[] = []
+  for (let left = total; left > 0; ) {
+    const width =
+      main === 8 && left === 12
+        ? 12
+        : ([main, 16, 12, 8, 4].find((w) => w <= main && w <= left) ?? 4)
+    widths.push(width)
+    left -= width
+  }
+  const panels: { width: number; count: number; start: number }[] = []
+  let start = 0
+  for (const width of widths) {
+    const last = panels.at(-1)
+    if (last?.width === width) last.count++
+    else panels.push({ width, count: 1, start })
+    start += width
+  }
+  return panels
+}
+
+/** Returns how many reduction steps the taps make. */
+export function depthOf(taps: readonly TapLoop[]): number {
+  return taps.reduce((product, tap) => product * tap.count, 1)
+}
+
+/** Bytes of the packed weights and biases of all panels. */
+export function packedBytes(panels: readonly Panels[], depth: number): number {
+  return panels.reduce((sum, { width, count }) => sum + width * count, 0) * (depth + 1) * 4
+}
+
+/** Packs weights for one set of panels: per panel the biases, then a row of the panel per reduction step. */
+export function packPanels(
+  panels: readonly Panels[],
+  depth: number,
+  value: { bias(channel: number): number; weight(channel: number, step: number): number },
+): Float32Array {
+  const packed = new Float32Array(packedBytes(panels, depth) / 4)
+  let next = 0
+  for (const { width, count, start } of panels)
+    for (let panel = 0; panel < count; panel++) {
+      const first = start + panel * width
+      for (let lane = 0; lane < width; lane++) packed[next++] = value.bias(first + lane)
+      for (let step = 0; step < depth; step++)
+        for (let lane = 0; lane < width; lane++) packed[next++] = value.weight(first + lane, step)
+    }
+  return packed
+}
+
+/** Returns the statements of a nest. Loop names start with `prefix`. */
+export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
+  const { outer, pixels } = mergePixels(nest)
+  const { panels } = nest
+  const taps = mergeTaps(nest.taps)
+  const depth = depthOf(taps)
+  const isSmall = packedBytes(panels, depth) <= WEIGHTS_IN_CACHE
+  // Small weights stay in cache: the input passes once. Otherwise each panel stays while it passes.
+  const split = isSmall ? outer.length : Math.max(0, outer.length - 1)
+  const names = outer.map((_, i) => `${prefix}o${i}`)
+  const wrap = (from: number, to: number, body: readonly TileStatement[]): TileStatement[] =>
+    outer
+      .slice(from, to)
+      .reduceRight<readonly TileStatement[]>(
+        (inner, { count }, i) => [loop(names[from + i]!, count, inner)],
+        body,
+      ) as TileStatement[]
+  let weightsStart = 0
+  const body = panels.flatMap((group) => {
+    const panelBytes = group.width * (depth + 1) * 4
+    const offset = weightsStart
+    weightsStart += panelBytes * group.count
+    const tile = new Tile(
+      { ...nest, outer, pixels, taps },
+      { names, prefix, group, offset, panelBytes },
+    )
+    // Only the last panel can hold the channels that do not fill a vector.
+    const ragged = nest.channels % 4 !== 0 && group === panels.at(-1)
+    const full = ragged ? group.count - 1 : group.count
+    const rows = (body: readonly TileStatement[]) => wrap(split, outer.length, body)
+    return [
+      ...(full > 0 ? [loop(`${prefix}p`, full, rows(tile.row(undefined)))] : []),
+      ...(ragged ? rows(tile.row(full)) : []),
+    ]
+  })
+  return wrap(0, split, body)
+}
+
+// Rows that follow each other without a gap become one row.
+function mergePixels(nest: GemmNest): { outer: readonly OuterLoop[]; pixels: OuterLoop } {
+  const outer = nest.outer.filter((l) => l.count > 1)
+  let { pixels } = nest
+  for (;;) {
+    const last = outer.at(-1)
+    const continues = (step: number, size: number) => step === size * pixels.count
+    if (
+      last === undefined ||
+      last.weights ||
+      last.channels ||
+      !continues(last.a, pixels.a) ||
+      !continues(last.out, pixels.out) ||
+      !last.operands.every((step, i) => continues(step, pixels.operands[i]!))
+    )
+      return { outer, pixels }
+    pixels = { ...pixels, count: pixels.count * last.count }
+    outer.pop()
+  }
+}
+
+// Taps that follow each other without a gap become one run.
+function mergeTaps(taps: readonly TapLoop[]): TapLoop[] {
+  const merged: TapLoop[] = []
+  for (const tap of taps.filter((t) => t.count !== 1)) {
+    const outer = merged.at(-1)
+    if (outer !== undefined && outer.a === tap.a * tap.count && outer.count > 0)
+      merged[merged.length - 1] = { count: outer.count * tap.count, a: tap.a }
+    else merged.push(tap)
+  }
+  return merged
+}
+
+interface TileContext {
+  readonly names: readonly string[]
+  readonly prefix: string
+  readonly group: Panels
+  /** Bytes from the start of the packed weights to the group. */
+  readonly offset: number
+  readonly panelBytes: number
+}
+
+/** Emits the tiles of one group of panels. */
+class Tile {
+  readonly #nest: GemmNest
+  readonly #context: TileContext
+
+  constructor(nest: GemmNest, context: TileContext) {
+    this.#nest = nest
+    this.#context = context
+  }
+
+  /** All pixels of a row; `fixed` = the one panel to compute, instead of the loop's. */
+  row(fixed: number | undefined): TileStatement[] {
+    const { pixels } = this.#nest
+    const { prefix, group } = this.#context
+    const rows = { 4: 4, 8: 4, 12: 3, 16: 2 }[group.width] ?? 1
+    const tiles = Math.floor(pixels.count / rows)
+    const rest = pixels.count % rows
+    const x = `${prefix}x`
+    return [
+      ...(tiles > 0 ? [loop(x, tiles * rows, this.#tile({ rows, fixed, x }), rows)] : []),
+      ...(rest > 0 ? this.#tile({ rows: rest, fixed, first: tiles * rows }) : []),
+    ]
+  }
+
+  #tile(where: { rows: number; fixed: number | undefined; x?: string; first?: number }) {
+    const { rows, fixed, x, first = 0 } = where
+    const { taps, channels, epilogue, tail } = this.#nest
+    const { prefix, group } = this.#context
+    const vectors = group.width / 4
+    const sum = (m: number, v: number) => `s${m}_${v}`
+    const statements: TileStatement[] = []
+    for (let v = 0; v < vectors; v++)
+      for (let m = 0; m < rows; m++) {
+        const bias = load(this.#weights(fixed, v * 16))
+        statements.push(set(sum(m, v), m === 0 ? bias : get(sum(0, v))))
+      }
+    const depths = taps.map((_, i) => `${prefix}k${i}`)
+    const a = this.#a(x, first, depths)
+    const row = this.#weightRow(fixed, depths)
+    const step: TileStatement[] = []
+    // A panel row is held in registers while the pixels use it; one pixel reads it in place.
+    if (rows > 1)
+      for (let v = 0; v < vectors; v++) step.push(set(`w${v}`, load(shift(row, v * 16))))
+    for (let m = 0; m < rows; m++) {
+      step.push(set('a', loadSplat(shift(a, m * this.#nest.pixels.a))))
+      for (let v = 0; v < vectors; v++) {
+        const weight = rows > 1 ? get(`w${v}`) : load(shift(row, v * 16))
+        step.push(set(sum(m, v), madd(get('a'), weight, get(sum(m, v)))))
+      }
+    }
+    statements.push(
+      ...taps.reduceRight<readonly TileStatement[]>(
+        (inner, { count }, i) => [loop(depths[i]!, count, inner)],
+        step,
+      ),
+    )
+    for (let m = 0; m < rows; m++)
+      for (let v = 0; v < vectors; v++) {
+        const channel = group.start + (fixed ?? group.count - 1) * group.width + v * 4
+        const isLast = fixed !== undefined || channels % 4 === 0
+        const lanes = isLast ? Math.min(4, channels - channel) : 4
+        const partial = lanes < 4 && tail === 'leave'
+        const operands = epilogue.operands.map((operand, i) => {
+          const address = shift(this.#operand(i, { x, first: first + m, fixed }), v * 16)
+          return operand.kind === 'value' && partial ? loadLanes(address, lanes) : load(address)
+        })
+        const value = applyEpilogue(epilogue, get(sum(m, v)), operands)
+        const target = shift(this.#out({ x, first: first + m, fixed }), v * 16)
+        statements.push(
+          tail === 'leave' ? store(target, value, lanes) : store(target, keepLanes(value, lanes)),
+        )
+      }
+    return statements
+  }
+
+  #a(x: string | undefined, first: number, depths: readonly string[]): Address {
+    const { a, outer, pixels, taps } = this.#nest
+    const strides: Record<string, number> = {}
+    outer.forEach((l, i) => {
+      strides[this.#context.names[i]!] = l.a
+    })
+    taps.forEach((tap, i) => {
+      strides[depths[i]!] = tap.a
+    })
+    if (x !== undefined) strides[x] = pixels.a
+    return at(a.base, a.offset + first * pixels.a, strides)
+  }
+
+  #weights(fixed: number | undefined, bytes: number): Address {
+    const { weights, outer } = this.#nest
+    const { prefix, offset, panelBytes, names } = this.#context
+    const strides: Record<string, number> = {}
+    outer.forEach((l, i) => {
+      if (l.weights) strides[names[i]!] = l.weights
+    })
+    if (fixed === undefined) strides[`${prefix}p`] = panelBytes
+    return at(weights.base, weights.offset + offset + (fixed ?? 0) * panelBytes + bytes, strides)
+  }
+
+  #weightRow(fixed: number | undefined, depths: readonly string[]): Address {
+    const { taps } = this.#nest
+    const start = this.#weights(fixed, this.#context.group.width * 4)
+    const strides = { ...start.strides }
+    let bytes = this.#context.group.width * 4
+    for (let i = taps.length - 1; i >= 0; i--) {
+      strides[depths[i]!] = bytes
+      bytes *= taps[i]!.count
+    }
+    return { ...start, strides }
+  }
+
+  #out(where: { x: string | undefined; first: number; fixed: number | undefined }): Address {
+    const { out, outer, pixels } = this.#nest
+    return this.#spread(out, {
+      ...where,
+      steps: outer.map((l) => l.out),
+      pixel: pixels.out,
+    })
+  }
+
+  #operand(
+    index: number,
+    where: { x: string | undefined; first: number; fixed: number | undefined },
+  ): Address {
+    const { epilogue, operands, outer, pixels } = this.#nest
+    const isValue = epilogue.operands[index]!.kind === 'value'
+    return this.#spread(operands[index]!, {
+      ...where,
+      steps: outer.map((l) => (isValue ? l.operands[index]! : (l.channels ?? 0))),
+      pixel: isValue ? pixels.operands[index]! : 0,
+    })
+  }
+
+  // An address that follows the panel's channels, the outer loops, and the pixel.
+  #spread(
+    place: Place,
+    where: {
+      x: string | undefined
+      first: number
+      fixed: number | undefined
+      steps: readonly number[]
+      pixel: number
+    },
+  ): Address {
+    const { prefix, group, names } = this.#context
+    const { x, first, fixed, steps, pixel } = where
+    const strides: Record<string, number> = {}
+    steps.forEach((step, i) => {
+      if (step !== 0) strides[names[i]!] = step
+    })
+    if (x !== undefined && pixel !== 0) strides[x] = pixel
+    if (fixed === undefined) strides[`${prefix}p`] = group.width * 4
+    const channel = (group.start + (fixed ?? 0) * group.width) * 4
+    return at(place.base, place.offset + channel + first * pixel, strides)
+  }
+}

@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest'
+import { int, intList, string } from '../../src/ir/graph.ts'
+import { floats } from '../../src/tensor/tensor.ts'
+import { convGemm, convTransposeGemm } from '../../src/compile/kernels/conv-gemm.ts'
+import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
+
+interface ConvCase {
+  readonly n?: number
+  readonly c: number
+  readonly o: number
+  readonly size: readonly [number, number]
+  readonly kernel: readonly [number, number]
+  readonly strides?: readonly [number, number]
+  readonly dilations?: readonly [number, number]
+  readonly pads?: readonly [number, number, number, number]
+  readonly group?: number
+  readonly bias?: boolean
+}
+
+const attributesOf = (k: ConvCase) => ({
+  strides: intList(k.strides ?? [1, 1]),
+  dilations: intList(k.dilations ?? [1, 1]),
+  pads: intList(k.pads ?? [0, 0, 0, 0]),
+  group: int(k.group ?? 1),
+})
+
+function convModel(k: ConvCase, after?: Parameters<typeof modelOf>[1]) {
+  return modelOf([[k.n ?? 1, k.c, ...k.size]], (b, inputs) => {
+    const weight = randomTensor([k.o, k.c / (k.group ?? 1), ...k.kernel], 7)
+    const operands = [inputs[0]!, b.constant(weight)]
+    if (k.bias !== false) operands.push(b.constant(randomTensor([k.o], 8)))
+    const out = b.op('Conv', operands, attributesOf(k))
+    return after ? after(b, [out, ...inputs]) : out
+  })
+}
+
+describe('conv-gemm-f32', () => {
+  const cases: ConvCase[] = [
+    { c: 4, o: 8, size: [4, 4], kernel: [1, 1] },
+    { c: 16, o: 24, size: [5, 7], kernel: [1, 1], n: 2 },
+    { c: 3, o: 8, size: [7, 7], kernel: [3, 3], pads: [1, 1, 1, 1] },
+    { c: 1, o: 5, size: [13, 13], kernel: [5, 5], pads: [2, 2, 2, 2], bias: false },
+    { c: 5, o: 13, size: [5, 13], kernel: [3, 3], pads: [1, 1, 1, 1], n: 2 },
+    { c: 8, o: 3, size: [7, 5], kernel: [3, 3], strides: [2, 2], pads: [0, 0, 1, 1] },
+    { c: 13, o: 12, size: [7, 7], kernel: [3, 3], dilations: [2, 2], pads: [2, 2, 2, 2] },
+    { c: 8, o: 20, size: [13, 7], kernel: [1, 1], strides: [2, 2] },
+    { c: 24, o: 13, size: [2, 2], kernel: [2, 2] },
+    { c: 24, o: 40, size: [1, 1], kernel: [1, 1] },
+    { c: 7, o: 36, size: [2, 2], kernel: [1, 1] },
+    {
+      c: 2,
+      o: 4,
+      size: [5, 5],
+      kernel: [3, 1],
+      strides: [1, 2],
+      dilations: [2, 1],
+      pads: [2, 0, 1, 0],
+    },
+    { c: 8, o: 8, size: [3, 3], kernel: [3, 3], pads: [3, 0, 2, 4] },
+    { c: 6, o: 9, size: [6, 6], kernel: [6, 6] },
+  ]
+  for (const k of cases)
+    it(`computes ${JSON.stringify(k)}`, () => {
+      checkKernel(convModel(k), convGemm)
+      checkKernel(convModel(k), convGemm, { extraHalo: [1, 2, 0, 3] })
+    })
+
+  for (const k of [
+    { c: 16, o: 24, size: [5, 5], kernel: [3, 3], group: 2, pads: [1, 1, 1, 1] },
+    { c: 6, o: 9, size: [5, 5], kernel: [3, 3], group: 3, pads: [1, 1, 1, 1] },
+    { c: 8, o: 16, size: [5, 5], kernel: [3, 3], group: 8, pads: [1, 1, 1, 1] },
+    { c: 12, o: 24, size: [3, 5], kernel: [1, 1], group: 6, n: 2 },
+    { c: 10, o: 5, size: [4, 4], kernel: [3, 3], group: 5, pads: [1, 1, 1, 1] },
+  ] satisfies ConvCase[])
+    it(`computes groups ${JSON.stringify(k)}`, () => {
+      checkKernel(convModel(k), convGemm, { extraHalo: [0, 1, 0, 0] })
+    })
+
+  it('resolves auto_pad', () => {
+    for (const mode of ['SAME_UPPER', 'SAME_LOWER', 'VALID']) {
+      const model = modelOf([[1, 3, 6, 7]], (b, [x]) =>
+        b.op('Conv', [x!, b.constant(randomTensor([4, 3, 3, 4], 1))], {
+          auto_pad: string(mode),
+          strides: intList([2, 2]),
+        }),
+      )
+      checkKernel(model, convGemm)
+    }
+  })
+
+  it('absorbs activation, per-channel constants, scalars and the residual, and keeps padding zero', () => {
+    const k: ConvCase = { c: 6, o: 6, size: [5, 6], kernel: [3, 3], pads: [1, 1, 1, 1], n: 2 }
+    const model = convModel(k, (b, [out, x]) => {
+      const slope = b.constant(randomTensor([6, 1, 1], 3))
+      const scaled = b.op('Mul', [b.op('PRelu', [out!, slope]), b.scalar(0.5)])
+      const shifted = b.op('Add', [b.constant(randomTensor([1, 6, 1, 1], 4)), scaled])
+      return b.op('Sigmoid', [b.op('Add', [x!, shifted])])
+    })
+    checkKernel(model, convGemm, { covers: 6, extraHalo: [1, 1, 2, 2] })
+  })
+
+  it('stops absorbing where the shape grows or a value has another reader', () => {
+    const k: ConvCase = { c: 4, o: 4, size: [3, 3], kernel: [1, 1] }
+    const grown = convModel(k, (b, [out]) =>
+      b.op('Add', [out!, b.constant(randomTensor([2, 4, 3, 3], 3))]),
+    )
+    checkKernel(grown, convGemm, { covers: 1 })
+    const shared = convModel(k, (b, [out]) => b.op('Mul', [out!, b.op('Sigmoid', [out!])]))
+    checkKernel(shared, convGemm, { covers: 1 })
+  })
+
+  it('sets subnormal weights to zero', () => {
+    const model = modelOf([[1, 4, 1, 1]], (b, [x]) =>
+      b.op('Conv', [x!, b.constant(floats([4, 4, 1, 1], new Float32Array(16).fill(1e-40)))]),
+    )
+    const offer = checkKernel(model, convGemm)
+    expect(new Float32Array(offer.pack()[0]!.slice().buffer).every((v) => v === 0)).toBe(true)
+  })
+
+  it('says why it declines', () => {
+    const model = modelOf(
+      [
+        [1, 4, 3, 3],
+        [4, 4, 1, 1],
+      ],
+      (b, [x, w]) => b.op('Conv', [x!, w!]),
+    )
+    expect(() => checkKernel(model, convGemm)).toThrow('the weights are not constant')
+  })
+})
+
+describe('conv-transpose-gemm-f32', () => {
+  const cases: (ConvCase & { outputPadding?: readonly [number, number] })[] = [
+    { c: 4, o: 8, size: [4, 4], kernel: [2, 2], strides: [2, 2] },
+    {
+      c: 5,
+      o: 6,
+      size: [3, 5],
+      kernel: [3, 3],
+      strides: [2, 2],
+      pads: [1, 1, 1, 1],
+      outputPadding: [1, 1],
+    },
+    { c: 8, o: 3, size: [5, 4], kernel: [4, 4], strides: [2, 2], pads: [1, 1, 1, 1], n: 2 },
+    { c: 3, o: 4, size: [4, 4], kernel: [3, 3], pads: [1, 1, 1, 1] },
+    { c: 4, o: 4, size: [3, 3], kernel: [2, 3], strides: [3, 2], bias: false },
+    {
+      c: 4,
+      o: 4,
+      size: [4, 3],
+      kernel: [3, 2],
+      strides: [2, 3],
+      dilations: [2, 2],
+      pads: [0, 1, 2, 0],
+    },
+    { c: 6, o: 4, size: [3, 3], kernel: [3, 3], strides: [2, 2], group: 2 },
+  ]
+  for (const k of cases)
+    it(`computes ${JSON.stringify(k)}`, () => {
+      const model = modelOf([[k.n ?? 1, k.c, ...k.size]], (b, [x]) => {
+        const weight = b.constant(randomTensor([k.c, k.o / (k.group ?? 1), ...k.kernel], 7))
+        const bias = k.bias === false ? [] : [b.constant(randomTensor([k.o], 8))]
+        const out = b.op('ConvTranspose', [x!, weight, ...bias], {
+          ...attributesOf(k),
+          output_padding: intList(k.outputPadding ?? [0, 0]),
+        })
+        return b.op('Relu', [out])
+      })
+      checkKernel(model, convTransposeGemm, { covers: 2 })
+      checkKernel(model, convTransposeGemm, { extraHalo: [1, 0, 1, 2] })
+    })
+})
