@@ -1,0 +1,54 @@
+// Learning-rate schedules: functions of training progress, so that they stretch to any length.
+import { OptionError } from '../util/errors.ts'
+
+/** Learning rate at a step. */
+export interface RateSchedule {
+  readonly name: string
+  /** `step` counts from 0 to `steps − 1`. */
+  rateAt(step: number, steps: number): number
+  /** Settings, for the fingerprint of a checkpoint. */
+  readonly settings: Readonly<Record<string, number | string | readonly number[]>>
+}
+
+/** The same rate throughout. */
+export function constantRate(rate: number): RateSchedule {
+  return { name: 'constant', settings: { rate: positive(rate) }, rateAt: () => rate }
+}
+
+/** From `rate` down half a cosine to `final` (default 0). @see Loshchilov and Hutter 2017 (SGDR) */
+export function cosine(rate: number, { final = 0 }: { final?: number } = {}): RateSchedule {
+  return {
+    name: 'cosine',
+    settings: { rate: positive(rate), final },
+    rateAt: (step, steps) =>
+      final + ((rate - final) * (1 + Math.cos((Math.PI * step) / steps))) / 2,
+  }
+}
+
+/** `rate`, multiplied by `factor` at each of the given fractions of training. */
+export function stepped(
+  rate: number,
+  { at = [0.5, 0.75], factor = 0.1 }: { at?: readonly number[]; factor?: number } = {},
+): RateSchedule {
+  return {
+    name: 'step',
+    settings: { rate: positive(rate), at, factor },
+    rateAt: (step, steps) =>
+      rate * factor ** at.filter((fraction) => step >= fraction * steps).length,
+  }
+}
+
+/** Another schedule, reached linearly from near zero over the first `share` of training. */
+export function warmUp(schedule: RateSchedule, share = 0.05): RateSchedule {
+  return {
+    name: `warm-up ${schedule.name}`,
+    settings: { ...schedule.settings, warmUp: share },
+    rateAt: (step, steps) =>
+      schedule.rateAt(step, steps) * Math.min(1, (step + 1) / Math.max(1, share * steps)),
+  }
+}
+
+function positive(rate: number): number {
+  if (rate > 0 && Number.isFinite(rate)) return rate
+  throw new OptionError(`The learning rate must be a positive number, found ${rate}`)
+}
