@@ -1,6 +1,12 @@
 // Command: one entry of the command line, declared as data plus a few lines over the library.
-import type { OptionSet, OptionsOf } from '../util/options.ts'
+import { number, option, type OptionSet, type OptionsOf, toggle } from '../util/options.ts'
 import type { Terminal } from './terminal.ts'
+
+/** Options every command has. */
+export const commonOptions = {
+  seed: option(number({ integer: true }).default(0), 'N', 'seed of everything random'),
+  json: toggle('print one JSON document to stdout'),
+} satisfies OptionSet
 
 /** A positional argument. */
 export interface ArgumentSpec {
@@ -21,7 +27,11 @@ export interface CommandSpec<Set extends OptionSet = OptionSet> {
   readonly options: Set
   /** A command line that works, shown by `--help`. */
   readonly example: string
-  run(words: readonly string[], options: OptionsOf<Set>, terminal: Terminal): Promise<number>
+  run(
+    words: readonly string[],
+    options: OptionsOf<Set & typeof commonOptions>,
+    terminal: Terminal,
+  ): Promise<number>
 }
 
 /** Declares a command; the options' types reach `run`. */

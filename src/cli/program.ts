@@ -2,16 +2,10 @@
 import { Command, CommanderError } from 'commander'
 import colors from 'picocolors'
 import { didYouMean, OptionError } from '../util/errors.ts'
-import { flagsOf, number, option, type OptionSet, parseOptions, toggle } from '../util/options.ts'
-import type { CommandSpec } from './command.ts'
+import { flagsOf, parseOptions } from '../util/options.ts'
+import { type CommandSpec, commonOptions } from './command.ts'
 import { exitCodeOf, exitCodes, messageOf } from './exit.ts'
 import { createTerminal } from './terminal.ts'
-
-/** Options every command has. */
-export const commonOptions = {
-  seed: option(number({ integer: true }).default(0), 'N', 'seed of everything random'),
-  json: toggle('print one JSON document to stdout'),
-} satisfies OptionSet
 
 /** What a process hands to the command line. */
 export interface ProgramContext {
