@@ -64,7 +64,7 @@ export function gradient(model: Model, options: GradientOptions): GradientModel 
   const { loss, cotangents = {}, wrt, bindings = {} } = options
   checkRequest(model, options)
   const base = weightsToInputs(model, inputsOf(model, options))
-  const b = new GraphBuilder({ base, bindings, prefix: 'grad/' })
+  const b = forwardGraph(base, bindings)
   for (const name of wrt) requireFloat(b, model.graph, name)
   const walk = new ReverseWalk(b, wrt)
   if (loss !== undefined) walk.add(loss, lossSeed(b, loss))
@@ -83,6 +83,37 @@ export function gradient(model: Model, options: GradientOptions): GradientModel 
   ]
   const unreached = wrt.filter((name) => walk.full(name) === undefined)
   return { model: withoutUnused(b.build([...new Set(outputs)])), gradients, unreached }
+}
+
+// The forward graph; an op that knows only simpler ops, not its gradient, is written in those.
+function forwardGraph(base: Model, bindings: Readonly<Record<string, number>>): GraphBuilder {
+  const empty = { ...base, graph: { ...base.graph, nodes: [] } }
+  const b = new GraphBuilder({ base: empty, bindings, prefix: freePrefix(base.graph) })
+  for (const node of base.graph.nodes) {
+    const record = findOp(node)
+    const context = b.context(node)
+    const known = node.inputs.every((name, i) => name === '' || context.inputs[i] !== undefined)
+    if (record?.expand === undefined || record.vjp !== undefined || !known) b.append(node)
+    else
+      record.expand(b, context).forEach((name, i) => {
+        const output = node.outputs[i]
+        if (output) b.append(identity(name, output))
+      })
+  }
+  return b
+}
+
+function identity(from: string, to: string): Node {
+  return { name: to, domain: '', op: 'Identity', inputs: [from], outputs: [to], attributes: {} }
+}
+
+// Differentiating a training graph again must not meet the names of the first time.
+function freePrefix(graph: Graph): string {
+  const taken = [...valuesOf(graph)]
+  for (let i = 1; ; i++) {
+    const prefix = i === 1 ? 'grad/' : `grad${i}/`
+    if (!taken.some((name) => name.startsWith(prefix))) return prefix
+  }
 }
 
 /** Cotangents by value, and the walk that produces them. */
@@ -147,10 +178,9 @@ class ReverseWalk {
     }
     const context = this.#context(node)
     const results = vjp(this.#b, context)
-    invariant(results.length <= node.inputs.length, `vjp of ${shown} returns too many cotangents`)
     results.forEach((cotangent, k) => {
-      const input = node.inputs[k]!
-      if (cotangent === undefined || !context.wants(k)) return
+      const input = node.inputs[k]
+      if (cotangent === undefined || !input || !context.wants(k)) return
       checkCotangent(shown, this.#b.type(cotangent), this.#b.type(input))
       this.add(input, cotangent)
     })
