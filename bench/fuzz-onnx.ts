@@ -2,7 +2,7 @@
 //   node --conditions=source --import tsx bench/fuzz-onnx.ts COUNT SEED MODEL.onnx …
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { fuzz } from '../test/helpers/fuzz.ts'
+import { fuzz } from '../test/support/fuzz.ts'
 
 const [count = '10000', seed = '1', ...files] = parseArgs({ allowPositionals: true }).positionals
 if (files.length === 0) throw new Error('Usage: fuzz-onnx.ts COUNT SEED MODEL.onnx …')
