@@ -14,7 +14,7 @@ for (const path of examples) {
   try {
     const output = execFileSync(
       process.execPath,
-      ['--conditions=source', `--import=${loader}`, join(root, path)],
+      [`--import=${loader}`, join(root, path)],
       { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 },
     )
     if (output.trim() === '') findings.push(`${path} printed nothing`)
