@@ -4,6 +4,7 @@ import { int, type Node } from '../graph.ts'
 import type { GraphBuilder } from '../builder.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor } from './shared/check.ts'
+import { range } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { softmaxUnits } from './units/channels.ts'
 import { logSoftmaxVjp, softmaxVjp } from './gradients/reduce.ts'
@@ -50,9 +51,11 @@ function normalized(
       }
       return [writeNumbers(t.dtype, t.shape, result)]
     },
-    expand: (b, { node, inputs }) => {
+    expand: (b, { node, inputs, opset }) => {
       const x = node.inputs[0]!
-      const axes = b.ints([axisOf(node, inputs[0]!.shape.length, -1)])
+      const rank = inputs[0]!.shape.length
+      const axis = axisOf(node, rank, defaultAxis(opset))
+      const axes = b.ints(opset < 13 ? range(rank - axis, axis) : [axis])
       const shifted = b.op('Sub', [x, b.op('ReduceMax', [x, axes])])
       const powers = b.op('Exp', [shifted])
       const sum = b.op('ReduceSum', [powers, axes])

@@ -25,27 +25,31 @@ export interface AxisGeometry {
   readonly mode: string
 }
 
-/** Returns the input coordinate of an output position. */
+/**
+ * Returns the input coordinate of an output position, in single precision as ONNX Runtime computes
+ * it: whether a coordinate falls just below or on a whole number decides what `nearest` takes.
+ */
 export function coordinateOf(x: number, geometry: AxisGeometry): number {
   const { input, output, scale, roi, mode } = geometry
   // The exact, fractional output size counts, not the rounded one.
   const exact = scale * input
+  const halfPixel = Math.fround(Math.fround((x + 0.5) / scale) - 0.5)
   switch (mode) {
     case 'half_pixel':
-      return (x + 0.5) / scale - 0.5
+      return halfPixel
     case 'pytorch_half_pixel':
-      return exact === 1 ? -0.5 : (x + 0.5) / scale - 0.5
+      return exact === 1 ? -0.5 : halfPixel
     case 'half_pixel_symmetric':
-      return (input / 2) * (1 - output / exact) + (x + 0.5) / scale - 0.5
+      return Math.fround((input / 2) * (1 - output / exact) + halfPixel)
     case 'align_corners':
-      return exact === 1 ? 0 : (x * (input - 1)) / (exact - 1)
+      return exact === 1 ? 0 : Math.fround((x * (input - 1)) / (exact - 1))
     case 'asymmetric':
-      return x / scale
+      return Math.fround(x / scale)
     case 'tf_half_pixel_for_nn':
-      return (x + 0.5) / scale
+      return Math.fround((x + 0.5) / scale)
     case 'tf_crop_and_resize': {
       const [from, to] = [roi[0] * (input - 1), roi[1] * (input - 1)]
-      return output === 1 ? (from + to) / 2 : from + (x * (to - from)) / (output - 1)
+      return Math.fround(output === 1 ? (from + to) / 2 : from + (x * (to - from)) / (output - 1))
     }
     default:
       return reject(`coordinate_transformation_mode "${mode}" is unknown`)
