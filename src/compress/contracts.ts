@@ -3,25 +3,32 @@ import type { GraphBuilder } from '../ir/builder.ts'
 import type { Model } from '../ir/graph.ts'
 import type { FloatTensor, Tensor } from '../tensor/tensor.ts'
 import type { Plan } from './plan.ts'
+import type { UnitMap } from './units.ts'
 
 /** 1 keeps, 0 prunes; one entry per element of what was scored. */
 export type Mask = Uint8Array
 
+/** What a statistic sees of the graph it extends. */
+export interface ReduceContext {
+  readonly units: UnitMap
+  readonly taps: readonly string[]
+  /** Gradient of the loss by tap; empty for statistics that need none. */
+  readonly gradients: Readonly<Record<string, string>>
+}
+
 /** Observed quantity, computed inside the graph and merged over batches: memory does not grow with samples. */
 export interface Statistic {
   readonly name: string
-  /** Weights or values to observe. */
-  taps(model: Model): string[]
-  /** Adds nodes that reduce the tapped values (or their gradients) of one batch; returns output names by tap. */
-  reduce(
-    b: GraphBuilder,
-    taps: readonly string[],
-    gradients: Readonly<Record<string, string>>,
-  ): Record<string, string>
-  /** Combines a running value with a new batch. */
-  merge(running: Tensor, batch: Tensor): Tensor
+  /** What its results are keyed by: weights (one number per element) or unit classes (one per unit). */
+  readonly over: 'element' | 'unit'
   /** True when `reduce` needs gradients of the loss with respect to the taps. */
   readonly needsGradients: boolean
+  /** Weights or values to observe. */
+  taps(model: Model, units: UnitMap): string[]
+  /** Adds nodes that reduce one batch; returns value names by weight or class name. */
+  reduce(b: GraphBuilder, context: ReduceContext): Record<string, string>
+  /** Combines a running value with a new batch. */
+  merge(running: Tensor, batch: Tensor): Tensor
 }
 
 /** What a criterion may look at for one weight tensor. */
@@ -32,26 +39,31 @@ export interface Evidence {
   readonly statistics: Readonly<Record<string, FloatTensor>>
 }
 
-/** What matters: a score per element of a weight tensor. */
+/** What matters: a score per element of a weight tensor, and per unit of a class. */
 export interface Criterion {
   readonly name: string
   readonly paper: string
-  /** Names of the statistics it reads. */
+  /** Names of the statistics `score` reads. */
   readonly needs: readonly string[]
   score(evidence: Evidence): FloatTensor
-  /** How the members of a unit combine into the unit's score. */
+  /** How the elements of a unit's members combine into the unit's score. */
   readonly over: 'sum' | 'abs of sum' | 'square of sum' | 'l2'
+  /** A statistic over units that is the score itself, in place of `score` and `over`. */
+  readonly unitStatistic?: string
+  /** `absolute` scores compare across classes; `relative` ones only within a class. */
+  readonly scale: 'absolute' | 'relative'
 }
 
 /** A shape that zeros may take, and the densities it can honour. */
 export interface Structure {
   readonly name: string
-  /** Kept groups per level, densest first. */
+  /** Kept groups per level, densest first; a plan's level is an index into this list. */
   levels(shape: readonly number[]): number[]
   /** Group of every element. */
   groups(shape: readonly number[]): Int32Array
   /** Mask that keeps the best groups of a score at a level. Linear time. */
   project(score: FloatTensor, level: number): Mask
+  /** True when `project` keeps the largest possible score, else what it promises. */
   readonly exact: true | string
 }
 

@@ -1,0 +1,102 @@
+// What a compression did to each layer, in the words of a report.
+import { analyze, type Analysis } from '../ir/analyze.ts'
+import { type Model, type Node, opName } from '../ir/graph.ts'
+import { slotClasses, type UnitMap, type WeightUnits } from './units.ts'
+
+/** One layer before and after. */
+export interface LayerChange {
+  /** Name of its first weight, in both models. */
+  readonly name: string
+  readonly op: string
+  /** Weight shapes, `64×32×3×3`. */
+  readonly shapeBefore: string
+  readonly shapeAfter: string
+  readonly macsBefore: number
+  readonly macsAfter: number
+  /** What was done: `outputs 64 → 40, inputs 32 → 20`, or `unchanged`. */
+  readonly done: string
+  /** Why no more of its outputs went. */
+  readonly whyNotMore: string
+}
+
+/** What is known beyond the two models. */
+export interface DescribeOptions {
+  /** Units of the model before. */
+  readonly units: UnitMap
+  /** Reason per class, from the allocator. */
+  readonly reasons?: Readonly<Record<string, string>>
+  /** Sizes of dynamic dimensions. */
+  readonly bindings?: Readonly<Record<string, number>>
+}
+
+/** Returns one row per node that multiplies by a weight, in graph order, matched by the weight's name. */
+export function describeChange(
+  before: Model,
+  after: Model,
+  { units, reasons = {}, bindings = {} }: DescribeOptions,
+): LayerChange[] {
+  const [old, now] = [analyze(before, { bindings }), analyze(after, { bindings })]
+  const nodesAfter = new Map(after.graph.nodes.map((node) => [weightOf(node, after), node]))
+  const slots = [...slotClasses(units).values()]
+  return before.graph.nodes.flatMap((node): LayerChange[] => {
+    const weight = weightOf(node, before)
+    const macsBefore = old.cost(node).macs
+    if (weight === undefined || macsBefore === 0) return []
+    const next = nodesAfter.get(weight)
+    const from = shapeOf(old, weight)
+    const to = next ? shapeOf(now, weight) : []
+    const made = slots.find((slot) => slot.weight === weight && isProduced(units, slot))
+    return [
+      {
+        name: weight,
+        op: opName(node),
+        shapeBefore: from.join('×'),
+        shapeAfter: to.join('×'),
+        macsBefore,
+        macsAfter: next ? now.cost(next).macs : 0,
+        done: next ? whatChanged(from, to, made?.axis ?? 0) : 'removed',
+        whyNotMore: made ? whyNotMore(units, made, reasons) : 'it makes no units of its own',
+      },
+    ]
+  })
+}
+
+function weightOf(node: Node, model: Model): string | undefined {
+  return node.inputs.slice(0, 2).find((name) => model.weights.has(name))
+}
+
+function shapeOf(analysis: Analysis, name: string): readonly number[] {
+  return analysis.types.get(name)?.shape ?? []
+}
+
+function isProduced(units: UnitMap, slot: WeightUnits): boolean {
+  return units.classes.some(({ members }) =>
+    members.some(
+      ({ weight, axis, role }) =>
+        weight === slot.weight && axis === slot.axis && role === 'producer',
+    ),
+  )
+}
+
+function whatChanged(from: readonly number[], to: readonly number[], outAxis: number): string {
+  const parts = from.flatMap((size, axis) => {
+    if (size === to[axis]) return []
+    const what = axis === outAxis ? 'outputs' : 'inputs'
+    return [`${what} ${size} → ${to[axis]}`]
+  })
+  return parts.length === 0 ? 'unchanged' : parts.sort().reverse().join(', ')
+}
+
+function whyNotMore(
+  units: UnitMap,
+  slot: WeightUnits,
+  reasons: Readonly<Record<string, string>>,
+): string {
+  const classes = [...new Set(slot.classes)].flatMap((index) => units.classes[index] ?? [])
+  const told = classes.map(({ name, size, frozen }) => {
+    if (frozen !== undefined) return frozen
+    if (size === 1) return 'a single unit stays'
+    return reasons[name] ?? ''
+  })
+  return [...new Set(told.filter((text) => text !== ''))].join('; ')
+}

@@ -1,0 +1,56 @@
+// The plug-ins of compression by kind and name: one line per file.
+import { didYouMean, OptionError } from '../util/errors.ts'
+import { knapsack } from './allocate/knapsack.ts'
+import type { Allocator, Criterion, Schedule, Statistic, Structure } from './contracts.ts'
+import { magnitude } from './criteria/magnitude.ts'
+import { taylor } from './criteria/taylor.ts'
+import { cubic } from './schedules/cubic.ts'
+import { exponential } from './schedules/exponential.ts'
+import { oneShot } from './schedules/one-shot.ts'
+import { elementTaylor, unitTaylor } from './statistics/taylor.ts'
+import { channel } from './structures/channel.ts'
+import { element } from './structures/element.ts'
+import { filter } from './structures/filter.ts'
+
+/** Plug-ins of one kind. */
+export interface Registry<T extends { readonly name: string }> {
+  readonly kind: string
+  readonly all: readonly T[]
+  /** Returns the plug-in of a name. Throws OptionError, with did-you-mean, where there is none. */
+  named(name: string): T
+}
+
+/** Makes a registry; names must differ. */
+export function registryOf<T extends { readonly name: string }>(
+  kind: string,
+  all: readonly T[],
+): Registry<T> {
+  const byName = new Map(all.map((entry) => [entry.name, entry]))
+  if (byName.size !== all.length) throw new Error(`internal: two of kind ${kind} share a name`)
+  return {
+    kind,
+    all,
+    named(name) {
+      const found = byName.get(name)
+      if (found === undefined)
+        throw new OptionError(
+          `Unknown ${kind} "${name}"${didYouMean(name, byName.keys())} (known: ${[...byName.keys()].join(', ')})`,
+        )
+      return found
+    },
+  }
+}
+
+/** What is observed. */
+export const statistics: Registry<Statistic> = registryOf('statistic', [
+  unitTaylor(),
+  elementTaylor,
+])
+/** What matters. */
+export const criteria: Registry<Criterion> = registryOf('criterion', [magnitude, taylor])
+/** Which shapes zeros take. */
+export const structures: Registry<Structure> = registryOf('structure', [filter, channel, element])
+/** When how much is kept. */
+export const schedules: Registry<Schedule> = registryOf('schedule', [oneShot, cubic, exponential])
+/** How much is kept where. */
+export const allocators: Registry<Allocator> = registryOf('allocator', [knapsack])
