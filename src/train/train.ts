@@ -1,10 +1,6 @@
 // Training with one player: the model, its data, a loss, perhaps a teacher; resumable at any step.
-import { createHash } from 'node:crypto'
-import type { Augment } from '../data/augment.ts'
-import { type Batch, batchCount, batches, type Dataset } from '../data/dataset.ts'
-import type { InputDescription } from '../data/describe.ts'
-import { checkSize } from '../data/open.ts'
-import type { Engine, Tensors } from '../exec/engine.ts'
+import { type Batch, batchCount, batches } from '../data/dataset.ts'
+import type { Tensors } from '../exec/engine.ts'
 import type { Model } from '../ir/graph.ts'
 import { floatData, floats } from '../tensor/tensor.ts'
 import { DataError, OptionError } from '../util/errors.ts'
@@ -17,96 +13,19 @@ import {
   runLoop,
   type StepReport,
 } from './loop.ts'
-import { crossEntropy, type Loss } from './losses.ts'
-import { type Optimizer, sgd } from './optimizers.ts'
-import { StepClock, type TrainingProgress } from './progress.ts'
-import { cosine, type RateSchedule } from './schedules.ts'
+import { StepClock } from './progress.ts'
+import {
+  completeRequest,
+  fingerprintOf,
+  type Trained,
+  type TrainingPoint,
+  type TrainOptions,
+  type TrainRequest,
+} from './request.ts'
 import { buildStepGraph, type StepGraph } from './step-graph.ts'
 import { createTeacher, type Teacher } from './teacher.ts'
 
-/** One point of a training curve: the mean loss since the point before. */
-export interface TrainingPoint {
-  readonly step: number
-  readonly loss: number
-  readonly learningRate: number
-}
-
-/** Where a run saves itself. */
-export interface CheckpointOptions {
-  /** Continued from when it exists and fits; otherwise an OptionError. */
-  readonly path: string
-  /** Default 30 seconds. */
-  readonly everySeconds?: number
-  readonly everySteps?: number
-}
-
-/** What a solver may do between steps. */
-export interface Hands {
-  readonly step: number
-  readonly steps: number
-  /** Weights and running statistics; name those you change in what `act` returns. */
-  readonly weights: Readonly<Record<string, Float32Array>>
-  /** Masks by weight; replace entries to change what is held at zero. */
-  readonly masks: Record<string, Uint8Array>
-}
-
-/** Acts between steps; `state` and `restore` carry it through a checkpoint. */
-export interface StepSolver {
-  readonly name: string
-  /** Returns the names of weights it changed. */
-  act(hands: Hands): readonly string[] | Promise<readonly string[]>
-  state(): unknown
-  restore(state: unknown): void
-}
-
-/** A training run. */
-export interface TrainOptions {
-  readonly data: Dataset
-  readonly description: InputDescription
-  readonly engine: Engine
-  /** Default cross-entropy with the labels. */
-  readonly loss?: Loss
-  /** The model whose outputs are imitated, where the loss needs one. */
-  readonly teacher?: Model
-  /** Default SGD with momentum 0.9 and weight decay 1e-4. */
-  readonly optimizer?: Optimizer
-  /** Default cosine from 0.02. */
-  readonly schedule?: RateSchedule
-  /** Exactly one of `epochs` (may be a fraction) and `steps`. */
-  readonly epochs?: number
-  readonly steps?: number
-  /** Default 64. */
-  readonly batch?: number
-  readonly seed: number
-  readonly augment?: Augment
-  /** Weights to train; default all. */
-  readonly trainable?: readonly string[]
-  /** Outputs the loss applies to; default the first. */
-  readonly outputs?: readonly string[]
-  /** Weight → 1 keeps, 0 holds at zero. */
-  readonly masks?: Readonly<Record<string, Uint8Array>>
-  readonly clipNorm?: number
-  readonly solver?: StepSolver
-  /** Scores the model now and then (higher is better); the best one is returned. */
-  readonly select?: { readonly everySteps: number; score(model: Model): Promise<number> }
-  readonly checkpoint?: CheckpointOptions
-  readonly onProgress?: (progress: TrainingProgress) => void
-  /** Aborting saves a checkpoint and returns normally. */
-  readonly signal?: AbortSignal
-}
-
-/** What a run leaves. */
-export interface Trained {
-  readonly model: Model
-  readonly history: readonly TrainingPoint[]
-  /** Steps done; fewer than asked when the run was aborted. */
-  readonly steps: number
-  readonly finished: boolean
-  /** Score of the returned model, where `select` was given. */
-  readonly score: number | undefined
-  /** Masks as the solver left them. */
-  readonly masks: Readonly<Record<string, Uint8Array>>
-}
+export type { Hands, StepSolver, Trained, TrainingPoint, TrainOptions } from './request.ts'
 
 /** What a checkpoint holds beside tensors. */
 interface SavedState {
@@ -138,9 +57,8 @@ export async function train(model: Model, options: TrainOptions): Promise<Traine
 
 class TrainingRun {
   readonly #model: Model
-  readonly #options: TrainOptions
+  readonly #options: TrainRequest
   readonly #graph: StepGraph
-  readonly #steps: number
   readonly #state: LoopState
   readonly #masks: Record<string, Uint8Array>
   readonly #fingerprint: string
@@ -152,10 +70,8 @@ class TrainingRun {
   #savedAt: number
 
   static async start(model: Model, options: TrainOptions): Promise<TrainingRun> {
-    const loss = options.loss ?? crossEntropy()
-    const batch = options.batch ?? 64
-    checkRequest(options, loss, batch)
-    const { description, outputs, trainable } = options
+    const request = completeRequest(options)
+    const { loss, batch, description, outputs, trainable } = request
     const graph = buildStepGraph(model, {
       loss,
       batch,
@@ -163,16 +79,15 @@ class TrainingRun {
       ...(outputs && { outputs }),
       ...(trainable && { trainable }),
     })
-    return new TrainingRun(model, { ...options, loss, batch }, graph)
+    return new TrainingRun(model, request, graph)
   }
 
-  constructor(model: Model, options: TrainOptions, graph: StepGraph) {
+  constructor(model: Model, options: TrainRequest, graph: StepGraph) {
     this.#model = model
     this.#options = options
     this.#graph = graph
-    this.#steps = stepsOf(options)
     this.#masks = { ...options.masks }
-    this.#fingerprint = fingerprintOf(model, options, this.#steps)
+    this.#fingerprint = fingerprintOf(model, options)
     const names = [
       ...Object.keys(graph.gradients),
       ...graph.statistics.flatMap(({ runningMean, runningVariance }) => [
@@ -187,7 +102,7 @@ class TrainingRun {
         throw new OptionError(`The mask of "${name}" has no trained weight to hold`)
       maskInPlace(weights[name], mask)
     }
-    const player = { name: 'model', gradients: graph.gradients, optimizer: this.#optimizer }
+    const player = { name: 'model', gradients: graph.gradients, optimizer: options.optimizer }
     this.#state = { step: 0, weights, moments: freshMoments(player, weights), updates: {} }
     this.#restore()
     this.#savedAt = this.#clock.now()
@@ -230,8 +145,8 @@ class TrainingRun {
       gradients: this.#graph.gradients,
       statistics: this.#graph.statistics,
       feeds: await this.#feeder(),
-      optimizer: this.#optimizer,
-      rate: this.#options.schedule ?? cosine(0.02),
+      optimizer: this.#options.optimizer,
+      rate: this.#options.schedule,
       every: 1,
     }
     await runLoop(this.#state, [player], {
@@ -245,7 +160,7 @@ class TrainingRun {
   }
 
   async #feeder(): Promise<Player['feeds']> {
-    const { data, description, augment, seed, batch = 64 } = this.#options
+    const { data, description, augment, seed, batch } = this.#options
     const teacher = await this.#teacher()
     const perEpoch = batchCount(data, { batch, rest: 'drop' })
     let source: { epoch: number; batches: AsyncGenerator<Batch> } | undefined
@@ -273,8 +188,8 @@ class TrainingRun {
   }
 
   async #teacher(): Promise<Teacher | undefined> {
-    const { loss, teacher, engine, description, data, augment, batch = 64 } = this.#options
-    if (!loss!.needs.teacher) return undefined
+    const { loss, teacher, engine, description, data, augment, batch } = this.#options
+    if (!loss.needs.teacher) return undefined
     const repeats = this.#steps > 1.5 * batchCount(data, { batch, rest: 'drop' })
     const prepared = await createTeacher(teacher!, {
       engine,
@@ -309,7 +224,7 @@ class TrainingRun {
   }
 
   #report(step: number, learningRate: number): void {
-    const { data, batch = 64, onProgress } = this.#options
+    const { data, batch, onProgress } = this.#options
     const { sum, count } = this.#pending
     const stepMs = this.#clock.stepMs
     onProgress?.({
@@ -396,34 +311,9 @@ class TrainingRun {
     return Object.fromEntries(this.#model.graph.constants.map(({ name, shape }) => [name, shape]))
   }
 
-  get #optimizer(): Optimizer {
-    return this.#options.optimizer ?? sgd({ weightDecay: 1e-4 })
+  get #steps(): number {
+    return this.#options.steps
   }
-}
-
-function checkRequest(options: TrainOptions, loss: Loss, batch: number): void {
-  const { data, description, teacher, steps, epochs } = options
-  checkSize(data, description)
-  if ((steps === undefined) === (epochs === undefined))
-    throw new OptionError('Give exactly one of steps and epochs')
-  if (loss.needs.labels && !data.labelled)
-    throw new DataError(
-      `"${data.name}" has no labels, which the loss "${loss.name}" needs; use a teacher and distillation`,
-    )
-  if (loss.needs.teacher && teacher === undefined)
-    throw new OptionError(`The loss "${loss.name}" needs a teacher`)
-  if (data.length < batch)
-    throw new DataError(
-      `"${data.name}" has ${data.length} samples, fewer than a batch of ${batch}; use a smaller batch`,
-    )
-}
-
-function stepsOf({ data, batch = 64, steps, epochs }: TrainOptions): number {
-  const count = steps ?? Math.round(epochs! * batchCount(data, { batch, rest: 'drop' }))
-  if (Number.isInteger(count) && count >= 0) return count
-  throw new OptionError(
-    `Cannot train for ${steps ?? epochs} ${steps === undefined ? 'epochs' : 'steps'}`,
-  )
 }
 
 function oneHot(labels: Int32Array, classes: number): Tensors[string] {
@@ -434,24 +324,4 @@ function oneHot(labels: Int32Array, classes: number): Tensors[string] {
     data[i * classes + label] = 1
   })
   return floats([labels.length, classes], data)
-}
-
-/** Hash of everything that decides the bytes of the result. */
-function fingerprintOf(model: Model, options: TrainOptions, steps: number): string {
-  const { data, description, engine, loss, optimizer, schedule, solver, teacher, masks } = options
-  const hash = createHash('sha256')
-  const add = (value: unknown) => hash.update(`${JSON.stringify(value)}\n`)
-  add([steps, options.batch, options.seed, options.augment, options.clipNorm, description])
-  add([data.name, data.length, engine.name, engine.version, engine.threads])
-  for (const part of [loss, optimizer, schedule]) add(part && [part.name, part.settings])
-  add([options.trainable, options.outputs, options.select?.everySteps, solver?.name])
-  for (const each of teacher === undefined ? [model] : [model, teacher]) {
-    add([each.graph.nodes.map(({ op, inputs, outputs }) => [op, inputs, outputs])])
-    for (const { name, dtype } of each.graph.constants) {
-      add(name)
-      if (dtype === 'float32') hash.update(floatData(each.weights.get(name)))
-    }
-  }
-  for (const [name, mask] of Object.entries(masks ?? {})) hash.update(name).update(mask)
-  return hash.digest('hex')
 }
