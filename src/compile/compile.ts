@@ -9,17 +9,16 @@ import {
   type OutputDescription,
   type TensorDescription,
 } from '@tersor/runtime/format'
-import { analyze } from '../ir/analyze.ts'
 import type { Model } from '../ir/graph.ts'
+import { clean, deploy, runPasses } from '../passes/index.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, OptionError } from '../util/errors.ts'
 import { emitModule } from './emit/wasm.ts'
 import { fixModel } from './fix.ts'
-import { allKernels } from './kernels/index.ts'
 import { storageOf } from './layout.ts'
 import { lowerOffers } from './lower.ts'
 import { type PlacedProgram, placeProgram } from './place.ts'
-import { type NodeReport, selectOffers } from './select.ts'
+import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -62,9 +61,10 @@ export interface Compiled {
  */
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma = false, exportKernels = false } = options
-  const fixed = fixModel(model, bindingsOf(model, options))
-  const analysis = analyze(fixed)
-  const { offers, report } = selectOffers(fixed, analysis, allKernels())
+  const bindings = bindingsOf(model, options)
+  const deployed = runPasses(model, [...clean, ...deploy]).model
+  const { model: fixed, analysis, selection } = fixModel(deployed, bindings)
+  const { offers, report } = selection
   const lowered = lowerOffers(fixed, analysis, offers)
   const program = placeProgram(lowered)
   const functions = [...new Set(program.steps.map((step) => step.function))]

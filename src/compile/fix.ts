@@ -1,27 +1,36 @@
 // A model with dynamic sizes → the same model with fixed ones, in ops that kernels run.
-import { analyze } from '../ir/analyze.ts'
+import { type Analysis, analyze } from '../ir/analyze.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { ModelError } from '../util/errors.ts'
 import { allKernels } from './kernels/index.ts'
-import { selectOffers, throwDeclined } from './select.ts'
+import { type Selection, selectOffers, throwDeclined } from './select.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
+
+/** A model of fixed sizes with an offer for every node. */
+export interface Fixed {
+  readonly model: Model
+  readonly analysis: Analysis
+  readonly selection: Selection
+}
 
 /**
  * Returns the model with dynamic dimensions bound, and with nodes that no kernel runs replaced by
  * simpler ones. Throws CompileError where that does not help.
  */
-export function fixModel(model: Model, bindings: Readonly<Record<string, number>>): Model {
+export function fixModel(model: Model, bindings: Readonly<Record<string, number>>): Fixed {
   for (const { name, shape } of model.graph.inputs)
     if (shape === undefined)
       throw new ModelError(`Cannot compile: the input "${name}" has no shape`)
   let current = rebuild(model, bindings, new Set())
   for (let depth = 0; ; depth++) {
-    const { declined } = selectOffers(current, analyze(current), allKernels())
-    if (declined.length === 0) return current
+    const analysis = analyze(current)
+    const selection = selectOffers(current, analysis, allKernels())
+    const { declined } = selection
+    if (declined.length === 0) return { model: current, analysis, selection }
     const expandable = declined.filter(({ node }) => findOp(node)?.expand !== undefined)
     if (expandable.length < declined.length || depth === DEPTH_LIMIT)
       throwDeclined(declined, 'wasm')

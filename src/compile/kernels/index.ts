@@ -1,10 +1,11 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
+import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
 import { view } from './view.ts'
 
-const kernels: readonly Kernel[] = [convGemm, convTransposeGemm, view, pointwise]
+const kernels: readonly Kernel[] = [convGemm, convTransposeGemm, view, pointwise, move]
 
 /** All kernels, in the order in which their offers are compared. */
 export function allKernels(): readonly Kernel[] {
