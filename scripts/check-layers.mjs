@@ -47,7 +47,9 @@ for (const path of files('src/*.ts', 'src/**/*.ts', 'runtime/src/*.ts', 'runtime
   }
   for (const { specifier, typeOnly, line } of importsOf(read(path))) {
     const say = (message) => findings.push(`${path}:${line}: ${message}`)
-    if (specifier.startsWith('.')) {
+    if (specifier.startsWith('.') && !/\.[jt]s$/.test(specifier)) {
+      continue // a data file
+    } else if (specifier.startsWith('.')) {
       const target = posix.join(posix.dirname(path), specifier)
       const place = placeOf(target.replace(/\.js$/, '.ts'))
       if (layerOf(place) === here) continue

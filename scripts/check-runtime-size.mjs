@@ -13,12 +13,21 @@ const result = await build({
     write: false,
     minify: true,
     target: 'es2022',
-    lib: { entry: 'src/index.ts', formats: ['es'], fileName: 'runtime' },
-    rollupOptions: { external: [/^node:/] },
+    assetsInlineLimit: 0,
+    modulePreload: false,
+    rollupOptions: {
+      input: join(root, 'runtime/src/index.ts'),
+      preserveEntrySignatures: 'strict',
+      external: [/^node:/],
+    },
   },
   worker: { format: 'es' },
 })
-const outputs = [result].flat().flatMap(({ output }) => output)
+// What a page loads: the module and its worker.
+const outputs = [result]
+  .flat()
+  .flatMap(({ output }) => output)
+  .filter(({ fileName }) => fileName.endsWith('.js'))
 const bytes = outputs.reduce(
   (sum, file) => sum + gzipSync(file.code ?? file.source, { level: 9 }).length,
   0,

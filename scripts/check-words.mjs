@@ -3,7 +3,7 @@ import { files, finish, read } from './files.mjs'
 
 const rules = [
   [/(?:^|[\s"'`(=])\/(?:work|home|root|Users)\//m, 'an absolute path of one machine'],
-  [/\.\.\/shared\b/, 'a path outside the repository'],
+  [/\bshared\/(?:models|data|prototypes|methods|conformance)\b/, 'a path outside the repository'],
   [/\b(?:TODO|FIXME|XXX)\b/, 'an open debt: do it or delete it'],
   [/[A-Z]:\\Users\\/, 'an absolute path of one machine'],
 ]

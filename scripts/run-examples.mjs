@@ -12,11 +12,12 @@ const loader = pathToFileURL(join(root, 'node_modules/tsx/dist/loader.mjs')).hre
 for (const path of examples) {
   const folder = mkdtempSync(join(tmpdir(), 'tersor-example-'))
   try {
-    const output = execFileSync(
-      process.execPath,
-      [`--import=${loader}`, join(root, path)],
-      { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 },
-    )
+    const output = execFileSync(process.execPath, [`--import=${loader}`, join(root, path)], {
+      cwd: folder,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 120_000,
+    })
     if (output.trim() === '') findings.push(`${path} printed nothing`)
   } catch (error) {
     findings.push(`${path} failed:\n${error.stderr || error.message}`)
