@@ -16,10 +16,13 @@ export interface Collapsed {
   readonly alone: readonly number[]
 }
 
+/** An earlier axis must leave more than this many times the units: a cut must not change the choice. */
+const CLEARLY = 4
+
 /**
  * Returns the axis along which the ids of a tensor vary. Where they vary along several (heads and
- * width, a shuffle's groups), ids that share a position on one axis are united; the axis that
- * leaves most units wins, the later one on a tie.
+ * width, a shuffle's groups), ids that share a position on one axis are united: on the last axis,
+ * unless another leaves clearly more units.
  */
 export function collapse(ids: Tensor, preferred: number): Collapsed {
   const data = ids.data as Int32Array
@@ -37,12 +40,12 @@ export function collapse(ids: Tensor, preferred: number): Collapsed {
       ? { value: undefined, unites: [], alone: [data[0]!] }
       : { value: along(data, axis, shape, strides), unites: [], alone: [] }
   }
-  let best: { axis: number; unites: [number, number][]; count: number } | undefined
-  for (const axis of axes.filter((axis) => shape[axis]! > 1)) {
-    const found = unitesAlong(data, shape[axis]!, strides[axis]!)
-    if (best === undefined || found.count >= best.count) best = { axis, ...found }
-  }
-  return { value: along(data, best!.axis, shape, strides), unites: best!.unites, alone: [] }
+  const candidates = axes
+    .filter((axis) => shape[axis]! > 1)
+    .map((axis) => ({ axis, ...unitesAlong(data, shape[axis]!, strides[axis]!) }))
+  const most = Math.max(...candidates.map((candidate) => candidate.count))
+  const best = candidates.findLast(({ count }) => count * CLEARLY >= most)!
+  return { value: along(data, best.axis, shape, strides), unites: best.unites, alone: [] }
 }
 
 // True when the id of an element depends on its position along one axis alone.

@@ -1,0 +1,110 @@
+// The units laws: what consumers ignore, producers may change; and a masked network equals the cut one.
+import { describe, expect, it } from 'vitest'
+import { cut, mask } from '../../src/compress/cut.ts'
+import { findUnits, type Role, type UnitClass } from '../../src/compress/units.ts'
+import { analyze } from '../../src/ir/analyze.ts'
+import type { Model } from '../../src/ir/graph.ts'
+import { floatData, sizeOf } from '../../src/tensor/tensor.ts'
+import { createRandom, type Random } from '../../src/util/random.ts'
+import { testNets } from '../compress/nets.ts'
+import { difference, randomFeeds, runOnHost } from '../compress/run.ts'
+
+/** Sums of a few hundred float32 products in another order. */
+const TOLERANCE = 1e-5
+
+const nets = testNets()
+
+describe('every unit of every network', () => {
+  for (const { name, model } of nets)
+    it(`${name}: with its consumers zeroed, its producers do not matter`, () => {
+      const random = createRandom(2)
+      const units = findUnits(model, analyze(model))
+      const feeds = randomFeeds(model, 3)
+      let tried = 0
+      for (const found of units.classes) {
+        if (found.frozen !== undefined || found.reduces) continue
+        if (!found.members.some((member) => member.role === 'consumer')) continue
+        for (let unit = 0; unit < found.size; unit += 3) {
+          const deaf = withSlices(model, { found, unit, role: 'consumer', value: () => 0 })
+          const value = () => 3 * random.normal()
+          const changed = withSlices(deaf, { found, unit, role: 'producer', value })
+          expect(difference(runOnHost(deaf, feeds), runOnHost(changed, feeds))).toBeLessThan(
+            TOLERANCE,
+          )
+          tried++
+        }
+      }
+      expect(tried).toBeGreaterThan(0)
+    })
+})
+
+describe('every class of every network', () => {
+  for (const { name, model } of nets)
+    it(`${name}: the masked network computes what the cut one computes`, () => {
+      const random = createRandom(4)
+      const analysis = analyze(model)
+      const units = findUnits(model, analysis)
+      const feeds = randomFeeds(model, 5)
+      const whole = runOnHost(model, feeds)
+      let changed = 0
+      for (const found of units.classes) {
+        if (found.frozen !== undefined || found.size < 2) continue
+        const kept = someOf(found.size, random)
+        const small = cut(model, analysis, { [found.name]: kept }, { units })
+        const result = runOnHost(small, feeds)
+        expect(() => analyze(small)).not.toThrow()
+        if (found.reduces) continue
+        const masked = runOnHost(mask(model, analysis, { [found.name]: kept }, { units }), feeds)
+        expect(difference(masked, result), found.name).toBeLessThan(TOLERANCE)
+        if (difference(whole, result) > 1e-3) changed++
+      }
+      expect(changed).toBeGreaterThan(0)
+    })
+
+  for (const { name, model } of nets)
+    it(`${name}: all classes cut at once equal all masked at once`, () => {
+      const random = createRandom(6)
+      const analysis = analyze(model)
+      const units = findUnits(model, analysis)
+      const feeds = randomFeeds(model, 7)
+      const free = units.classes.filter(
+        (found) => !found.frozen && !found.reduces && found.size > 1,
+      )
+      const kept = Object.fromEntries(free.map((found) => [found.name, someOf(found.size, random)]))
+      const small = cut(model, analysis, kept, { units })
+      const masked = mask(model, analysis, kept, { units })
+      expect(difference(runOnHost(masked, feeds), runOnHost(small, feeds))).toBeLessThan(TOLERANCE)
+      // What is left are the same classes, smaller.
+      const left = findUnits(small, analyze(small))
+      for (const { name: key } of free)
+        expect(left.byName.get(key)?.size, key).toBe(kept[key]!.filter((bit) => bit === 1).length)
+    })
+})
+
+function someOf(size: number, random: Random): Uint8Array {
+  const order = random.permutation(size)
+  const kept = new Uint8Array(size)
+  for (const unit of order.slice(0, Math.max(1, Math.floor(size * 0.6)))) kept[unit] = 1
+  return kept
+}
+
+interface Change {
+  readonly found: UnitClass
+  readonly unit: number
+  readonly role: Role
+  value(): number
+}
+
+function withSlices(model: Model, { found, unit, role, value }: Change): Model {
+  const weights = model.weights.copy()
+  for (const member of found.members) {
+    if (member.role !== role) continue
+    const t = weights.get(member.weight)
+    const data = floatData(t).slice()
+    const inner = sizeOf(t.shape.slice(member.axis + 1))
+    for (let i = 0; i < data.length; i++)
+      if (member.units[Math.floor(i / inner) % member.units.length] === unit) data[i] = value()
+    weights.set(member.weight, { ...t, data })
+  }
+  return { ...model, weights }
+}
