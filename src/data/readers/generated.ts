@@ -148,9 +148,14 @@ function fillGradient(canvas: Float32Array, base: Colour, random: Random): void 
 function paint(canvas: Float32Array, shape: Shape, place: Placement, ink: Colour): void {
   const { x: centreX, y: centreY, radius, turn } = place
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)]
-  for (let y = 0; y < SIZE; y++) {
-    for (let x = 0; x < SIZE; x++) {
-      const [dx, dy] = [(x + 0.5 - centreX) / radius, (y + 0.5 - centreY) / radius]
+  // No shape reaches further than the corners of its square, and a pixel of blending.
+  const reach = radius * Math.SQRT2 + 1
+  const [top, bottom] = [Math.max(0, Math.floor(centreY - reach)), Math.min(SIZE, centreY + reach)]
+  const [left, right] = [Math.max(0, Math.floor(centreX - reach)), Math.min(SIZE, centreX + reach)]
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      const dx = (x + 0.5 - centreX) / radius
+      const dy = (y + 0.5 - centreY) / radius
       // Half a pixel on either side of the edge is blended.
       const distance = shape(cos * dx + sin * dy, cos * dy - sin * dx) * radius
       const cover = Math.min(1, Math.max(0, 0.5 - distance))
