@@ -15,6 +15,7 @@ import {
   madd,
   set,
   shift,
+  splat,
   store,
 } from '../tile/build.ts'
 import type { Address, TileStatement } from '../tile/nodes.ts'
@@ -67,6 +68,8 @@ export interface GemmNest {
   readonly channels: number
   /** As the weights are packed. */
   readonly panels: readonly Panels[]
+  /** The weights are not packed: one tap loop walks rows of this many bytes; there is no bias. */
+  readonly direct?: { readonly rowBytes: number }
   /** What happens in the last vector when `channels` is no multiple of 4. */
   readonly tail: 'zeros' | 'leave'
 }
@@ -145,7 +148,7 @@ export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
       ) as TileStatement[]
   let weightsStart = 0
   const body = panels.flatMap((group) => {
-    const panelBytes = group.width * (depth + 1) * 4
+    const panelBytes = group.width * 4 * (nest.direct ? 1 : depth + 1)
     const offset = weightsStart
     weightsStart += panelBytes * group.count
     const tile = new Tile(
@@ -232,27 +235,28 @@ class Tile {
 
   #tile(where: { rows: number; fixed: number | undefined; x?: string; first?: number }) {
     const { rows, fixed, x, first = 0 } = where
-    const { taps, channels, epilogue, tail } = this.#nest
+    const { taps, epilogue, tail } = this.#nest
     const { prefix, group } = this.#context
     const vectors = group.width / 4
     const sum = (m: number, v: number) => `s${m}_${v}`
     const statements: TileStatement[] = []
     for (let v = 0; v < vectors; v++)
       for (let m = 0; m < rows; m++) {
-        const bias = load(this.#weights(fixed, v * 16))
+        const bias = this.#nest.direct ? splat(0) : load(this.#weights(fixed, v * 16))
         statements.push(set(sum(m, v), m === 0 ? bias : get(sum(0, v))))
       }
     const depths = taps.map((_, i) => `${prefix}k${i}`)
     const a = this.#a(x, first, depths)
     const row = this.#weightRow(fixed, depths)
+    const weightAt = (v: number) =>
+      loadLanes(shift(row, v * 16), this.#nest.direct ? this.#lanes(fixed, v) : 4)
     const step: TileStatement[] = []
     // A panel row is held in registers while the pixels use it; one pixel reads it in place.
-    if (rows > 1)
-      for (let v = 0; v < vectors; v++) step.push(set(`w${v}`, load(shift(row, v * 16))))
+    if (rows > 1) for (let v = 0; v < vectors; v++) step.push(set(`w${v}`, weightAt(v)))
     for (let m = 0; m < rows; m++) {
       step.push(set('a', loadSplat(shift(a, m * this.#nest.pixels.a))))
       for (let v = 0; v < vectors; v++) {
-        const weight = rows > 1 ? get(`w${v}`) : load(shift(row, v * 16))
+        const weight = rows > 1 ? get(`w${v}`) : weightAt(v)
         step.push(set(sum(m, v), madd(get('a'), weight, get(sum(m, v)))))
       }
     }
@@ -264,9 +268,7 @@ class Tile {
     )
     for (let m = 0; m < rows; m++)
       for (let v = 0; v < vectors; v++) {
-        const channel = group.start + (fixed ?? group.count - 1) * group.width + v * 4
-        const isLast = fixed !== undefined || channels % 4 === 0
-        const lanes = isLast ? Math.min(4, channels - channel) : 4
+        const lanes = this.#lanes(fixed, v)
         const partial = lanes < 4 && tail === 'leave'
         const operands = epilogue.operands.map((operand, i) => {
           const address = shift(this.#operand(i, { x, first: first + m, fixed }), v * 16)
@@ -279,6 +281,14 @@ class Tile {
         )
       }
     return statements
+  }
+
+  // Channels that a vector of the panel really holds; only the last panel, which is fixed, lacks some.
+  #lanes(fixed: number | undefined, v: number): number {
+    const { start, width } = this.#context.group
+    return fixed === undefined
+      ? 4
+      : Math.min(4, this.#nest.channels - start - fixed * width - v * 4)
   }
 
   #a(x: string | undefined, first: number, depths: readonly string[]): Address {
@@ -306,10 +316,10 @@ class Tile {
   }
 
   #weightRow(fixed: number | undefined, depths: readonly string[]): Address {
-    const { taps } = this.#nest
-    const start = this.#weights(fixed, this.#context.group.width * 4)
+    const { taps, direct } = this.#nest
+    const start = this.#weights(fixed, direct ? 0 : this.#context.group.width * 4)
     const strides = { ...start.strides }
-    let bytes = this.#context.group.width * 4
+    let bytes = direct?.rowBytes ?? this.#context.group.width * 4
     for (let i = taps.length - 1; i >= 0; i--) {
       strides[depths[i]!] = bytes
       bytes *= taps[i]!.count

@@ -1,11 +1,20 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
+import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
 import { view } from './view.ts'
 
-const kernels: readonly Kernel[] = [convGemm, convTransposeGemm, view, pointwise, move]
+const kernels: readonly Kernel[] = [
+  convGemm,
+  convTransposeGemm,
+  matmul,
+  gemm,
+  view,
+  pointwise,
+  move,
+]
 
 /** All kernels, in the order in which their offers are compared. */
 export function allKernels(): readonly Kernel[] {

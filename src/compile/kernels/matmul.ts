@@ -1,0 +1,280 @@
+// MatMul, Gemm (+ element-wise) → register-tiled product over plain rows. A constant right operand is
+// packed in panels, transposed and scaled beforehand; another one is read where it lies.
+import { binary, constant, type Formula, input, substitute } from '../../ir/formula.ts'
+import { floatOf, intOf, type Node } from '../../ir/graph.ts'
+import { broadcastShapes } from '../../ir/ops/shared/broadcast.ts'
+import { numbersOf, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
+import type { Kernel, Offer, OfferContext } from '../kernel.ts'
+import { PLAIN } from '../layout.ts'
+import { bytesOfView, flushSubnormals } from '../pack.ts'
+import type { TileFunction } from '../tile/nodes.ts'
+import { padChannels } from './conv-gemm.ts'
+import { absorb, type Epilogue, epilogueKey } from './epilogue.ts'
+import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
+
+/** A · B over leading axes, with everything but the weights. */
+interface Product {
+  readonly m: number
+  readonly n: number
+  readonly k: number
+  /** Leading axes: size, and matrices per step in A, B and the result. */
+  readonly batch: readonly {
+    readonly count: number
+    readonly a: number
+    readonly b: number
+    readonly out: number
+  }[]
+}
+
+/** A constant right operand: how many matrices, and their elements. */
+interface Packed {
+  readonly matrices: number
+  at(matrix: number, row: number, column: number): number
+  bias(column: number): number
+}
+
+/** MatMul with operands of any rank, the right one constant or not. */
+export const matmul: Kernel = {
+  name: 'matmul-f32',
+  offer(node, context) {
+    if (node.op !== 'MatMul' || node.domain !== '') return 'computes MatMul'
+    const [a, b] = node.inputs.map((name) => context.type(name)) as [
+      { dtype: string; shape: readonly number[] },
+      { dtype: string; shape: readonly number[] },
+    ]
+    if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
+    if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
+    const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape
+    const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape
+    const product = productOf(left, right)
+    const constantB = context.constant(node.inputs[1]!)
+    const epilogue = absorb(node, context, b.shape.length === 1 ? -1 : lastAxis(node, context))
+    return [
+      offerOf(node, {
+        product,
+        epilogue,
+        packed: constantB && packedOf(constantB, product),
+      }),
+    ]
+  },
+}
+
+/** Gemm with a constant right operand, or without transposition and scaling of dynamic ones. */
+export const gemm: Kernel = {
+  name: 'gemm-f32',
+  offer(node, context) {
+    if (node.op !== 'Gemm' || node.domain !== '') return 'computes Gemm'
+    const [a, b] = [context.type(node.inputs[0]!), context.type(node.inputs[1]!)]
+    if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
+    if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
+    if (intOf(node, 'transA', 0) !== 0) return 'A is transposed'
+    const constantB = context.constant(node.inputs[1]!)
+    const isTransposed = intOf(node, 'transB', 0) !== 0
+    if (isTransposed && constantB === undefined) return 'B is transposed and not constant'
+    const right = isTransposed ? [b.shape[1]!, b.shape[0]!] : b.shape
+    const product = productOf(a.shape, right)
+    const [alpha, beta] = [floatOf(node, 'alpha', 1), floatOf(node, 'beta', 1)]
+    const chain = absorb(node, context, 1)
+    const added = addedOf(node, context, product.n)
+    if (added === undefined) return 'C is neither constant nor of the shape of the result'
+    const bias = constantB !== undefined && added.kind === 'columns' ? added.data : undefined
+    const epilogue = prepend(chain, {
+      alpha: constantB === undefined ? alpha : 1,
+      beta,
+      added: bias === undefined ? added : { kind: 'none' },
+    })
+    const packed = constantB && packedOf(constantB, product, { isTransposed, alpha, bias, beta })
+    return [offerOf(node, { product, epilogue, packed })]
+  },
+}
+
+function lastAxis(node: Node, context: OfferContext): number {
+  return context.type(node.outputs[0]!).shape.length - 1
+}
+
+type Added =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'columns'; readonly data: Float32Array }
+  | { readonly kind: 'value'; readonly value: string }
+
+// What Gemm adds: numbers per column, or a whole matrix; undefined where it is neither.
+function addedOf(node: Node, context: OfferContext, columns: number): Added | undefined {
+  const name = node.inputs[2]
+  if (!name) return { kind: 'none' }
+  const type = context.type(name)
+  const known = context.constant(name)
+  if (known !== undefined && (sizeOf(type.shape) === 1 || isRow(type.shape, columns))) {
+    const data = Float32Array.from(numbersOf(known))
+    const filled = data.length === columns ? data : new Float32Array(columns).fill(data[0]!)
+    return { kind: 'columns', data: flushSubnormals(filled) }
+  }
+  if (String(type.shape) !== String(context.type(node.outputs[0]!).shape)) return undefined
+  return { kind: 'value', value: name }
+}
+
+function isRow(shape: readonly number[], columns: number): boolean {
+  return shape.at(-1) === columns && shape.slice(0, -1).every((size) => size === 1)
+}
+
+// The chain over alpha · product + beta · C instead of the bare accumulator.
+function prepend(
+  chain: Epilogue,
+  { alpha, beta, added }: { alpha: number; beta: number; added: Added },
+): Epilogue {
+  const scaled = (factor: number, f: Formula): Formula =>
+    factor === 1 ? f : binary('mul', f, constant(factor))
+  const product = scaled(alpha, input(0))
+  if (added.kind === 'none')
+    return { ...chain, formula: substitute(chain.formula, (i) => (i === 0 ? product : input(i))) }
+  const operand =
+    added.kind === 'value'
+      ? { kind: 'value' as const, value: added.value }
+      : { kind: 'channel' as const, data: added.data }
+  const operands = [...chain.operands, operand]
+  const sum = binary('add', product, scaled(beta, input(operands.length)))
+  const formula = substitute(chain.formula, (i) => (i === 0 ? sum : input(i)))
+  return { ...chain, operands, formula }
+}
+
+function productOf(a: readonly number[], b: readonly number[]): Product {
+  const [m, k, n] = [a.at(-2)!, a.at(-1)!, b.at(-1)!]
+  const leading = [a.slice(0, -2), b.slice(0, -2)]
+  const shape = broadcastShapes(leading)
+  const steps = leading.map((own) => {
+    const strides = stridesOf(own)
+    const missing = shape.length - own.length
+    return shape.map((_, i) => (i < missing || own[i - missing] === 1 ? 0 : strides[i - missing]!))
+  })
+  const out = stridesOf(shape)
+  const batch = shape.map((count, i) => ({
+    count,
+    a: steps[0]![i]!,
+    b: steps[1]![i]!,
+    out: out[i]!,
+  }))
+  return { m, n, k, batch: batch.filter((axis) => axis.count !== 1) }
+}
+
+function packedOf(
+  t: Tensor,
+  { n, k }: Product,
+  options: {
+    isTransposed?: boolean
+    alpha?: number
+    beta?: number
+    bias?: Float32Array | undefined
+  } = {},
+): Packed {
+  const { isTransposed = false, alpha = 1, beta = 1, bias } = options
+  const data = Float32Array.from(numbersOf(t))
+  return {
+    matrices: sizeOf(t.shape.length > 2 ? t.shape.slice(0, -2) : []),
+    at: (matrix, row, column) =>
+      alpha * data[matrix * n * k + (isTransposed ? column * k + row : row * n + column)]!,
+    bias: (column) => beta * (bias?.[column] ?? 0),
+  }
+}
+
+interface Parts {
+  readonly product: Product
+  readonly epilogue: Epilogue
+  /** The constant right operand; undefined = it is an input. */
+  readonly packed: Packed | undefined
+}
+
+function offerOf(node: Node, { product, epilogue, packed }: Parts): Offer {
+  const { m, n, k, batch } = product
+  const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
+  const products = batch.reduce((count, axis) => count * axis.count, 1)
+  const operands = [node.inputs[0]!, ...(packed ? [] : [node.inputs[1]!])]
+  const panels = panelsOf(product)
+  return {
+    kernel: node.op === 'Gemm' ? gemm.name : matmul.name,
+    covers: epilogue.covers,
+    inputs: [...operands, ...values].map((value) => ({ value, layout: PLAIN })),
+    outputs: [{ value: epilogue.output, layout: 'plain' }],
+    cost: products * m * Math.ceil(n / 4) * 4 * (k + 2),
+    scratchBytes: 0,
+    inPlace: values.map((_, i) => operands.length + i),
+    tolerance: (k + 4) * 2 ** -24,
+    codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices]),
+    pack: () => [
+      ...(packed ? [bytesOfView(packMatrices(product, panels, packed))] : []),
+      ...epilogue.operands.flatMap((o) => (o.kind === 'channel' ? [padChannels(o.data)] : [])),
+    ],
+    emit: () => emit({ product, epilogue, packed }),
+  }
+}
+
+// With one matrix B all rows of A are one run.
+function panelsOf({ m, n, batch }: Product): Panels[] {
+  const isShared = batch.every((axis) => axis.b === 0)
+  return planPanels(n, isShared ? batch.reduce((rows, axis) => rows * axis.count, m) : m)
+}
+
+function packMatrices({ n, k }: Product, panels: readonly Panels[], packed: Packed): Float32Array {
+  const bytes = packedBytes(panels, k)
+  const all = new Float32Array((bytes / 4) * packed.matrices)
+  for (let matrix = 0; matrix < packed.matrices; matrix++)
+    all.set(
+      packPanels(panels, k, {
+        bias: (column) => (column < n ? packed.bias(column) : 0),
+        weight: (column, row) => (column < n ? packed.at(matrix, row, column) : 0),
+      }),
+      (bytes / 4) * matrix,
+    )
+  return flushSubnormals(all)
+}
+
+function emit({ product, epilogue, packed }: Parts): TileFunction {
+  const { m, n, k, batch } = product
+  const panels = panelsOf(product)
+  const isValue = epilogue.operands.map((operand) => operand.kind === 'value')
+  const values = isValue.filter((v) => v).length
+  const channels = isValue.length - values
+  const weightsAt = packed ? 1 + values : 1
+  let nextValue = packed ? 1 : 2
+  let nextChannel = 2 + values
+  const bases = isValue.map((v) => (v ? nextValue++ : nextChannel++))
+  const matrixBytes = packed ? packedBytes(panels, k) : k * n * 4
+  const count = (pick: 'a' | 'b' | 'out') =>
+    1 + batch.reduce((last, axis) => last + (axis.count - 1) * axis[pick], 0)
+  const outBytes = count('out') * m * n * 4
+  const body = gemmStatements({
+    a: { base: 0, offset: 0 },
+    weights: { base: weightsAt, offset: 0 },
+    out: { base: 2 + values + channels, offset: 0 },
+    epilogue,
+    operands: bases.map((base) => ({ base, offset: 0 })),
+    outer: batch.map((axis) => ({
+      count: axis.count,
+      a: axis.a * m * k * 4,
+      out: axis.out * m * n * 4,
+      operands: isValue.map((v) => (v ? axis.out * m * n * 4 : 0)),
+      weights: axis.b * matrixBytes,
+    })),
+    pixels: { count: m, a: k * 4, out: n * 4, operands: isValue.map((v) => (v ? n * 4 : 0)) },
+    taps: [{ count: k, a: 4 }],
+    channels: n,
+    panels,
+    ...(packed ? {} : { direct: { rowBytes: n * 4 } }),
+    tail: 'leave',
+  })
+  const valueNames = Array.from({ length: values }, (_, i) => `value${i}`)
+  const channelNames = Array.from({ length: channels }, (_, i) => `channel${i}`)
+  return {
+    name: 'matmul-f32',
+    parameters: packed
+      ? ['a', ...valueNames, 'weights', ...channelNames, 'out']
+      : ['a', 'b', ...valueNames, ...channelNames, 'out'],
+    extents: [
+      count('a') * m * k * 4,
+      ...(packed ? [] : [count('b') * matrixBytes]),
+      ...valueNames.map(() => outBytes),
+      ...(packed ? [packed.matrices * matrixBytes] : []),
+      ...channelNames.map(() => Math.ceil(n / 4) * 16),
+      outBytes,
+    ],
+    body,
+  }
+}
