@@ -8,10 +8,13 @@ import { checkShape, contextOf, need, normalizeAxes, reject, rejectNode } from '
 import { range, takeAxes } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { coordinateOf, type ResizeMode, type Tap, tapsAt } from './shared/taps.ts'
+import { resizeSizes, resizeUnits } from './units/channels.ts'
 
 /** Nearest, linear and cubic resampling in every coordinate mode; inputs x, roi, scales, sizes. */
 export const resize = defineOp({
   name: 'Resize',
+  units: resizeUnits,
+  resize: resizeSizes,
   vjp: resizeVjp,
   infer: (context) => [{ dtype: need(context, 0).dtype, shape: resizedShape(context) }],
   evaluate: (node, inputs, opset) => [resample(contextOf(node, inputs, opset))],
