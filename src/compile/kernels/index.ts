@@ -4,6 +4,8 @@ import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
+import { reduce } from './reduce.ts'
+import { softmax } from './softmax.ts'
 import { view } from './view.ts'
 
 const kernels: readonly Kernel[] = [
@@ -14,6 +16,8 @@ const kernels: readonly Kernel[] = [
   view,
   pointwise,
   move,
+  reduce,
+  softmax,
 ]
 
 /** All kernels, in the order in which their offers are compared. */

@@ -17,8 +17,20 @@ export interface Point {
   readonly lanes: Lanes
   /** The operand's element(s); one element is splat where the operand does not vary here. */
   load(operand: number, type?: VectorType): TileExpr
+  /** The address of an operand's element(s), moved. */
+  addressAt(operand: number, move: Shift): Address
+  /** Loads from an operand at an address derived from its own: further loops, another offset. */
+  loadAt(operand: number, move: Shift, type?: VectorType): TileExpr
   /** Stores to the last operand. */
   store(value: TileExpr): TileStatement
+  /** Stores to the last operand at an address derived from its own. */
+  storeAt(move: Shift, value: TileExpr): TileStatement
+}
+
+/** A change of address: bytes, and bytes per unit of further loops. */
+export interface Shift {
+  readonly offset?: number
+  readonly strides?: Readonly<Record<string, number>>
 }
 
 /** How a nest is built. */
@@ -136,16 +148,25 @@ export function elementNest(
       const where = isVector ? [...loops, vector] : loops
       const address = (operand: Strided) =>
         addressAt(operand, where, isVector ? start * operand.strides[inner]! : 0)
+      const moved = (operand: Strided, { offset = 0, strides = {} }: Shift): Address => {
+        const own = address(operand)
+        return at(own.base, own.offset + offset, { ...own.strides, ...strides })
+      }
+      const loadAt: Point['loadAt'] = (i, move, as = type) =>
+        isVector && operands[i]!.strides[inner] === 4
+          ? loadLanes(moved(operands[i]!, move), lanes, as)
+          : loadSplat(moved(operands[i]!, move), as)
+      const storeAt: Point['storeAt'] = (move, value) =>
+        padLanes
+          ? store(moved(operands[out]!, move), keepLanes(value, lanes), 4)
+          : store(moved(operands[out]!, move), value, lanes)
       const statements = body({
         lanes,
-        load: (i, as = type) =>
-          isVector && operands[i]!.strides[inner] === 4
-            ? loadLanes(address(operands[i]!), lanes, as)
-            : loadSplat(address(operands[i]!), as),
-        store: (value) =>
-          padLanes
-            ? store(address(operands[out]!), keepLanes(value, lanes))
-            : store(address(operands[out]!), value, lanes),
+        addressAt: (i, move) => moved(operands[i]!, move),
+        load: (i, as) => loadAt(i, {}, as),
+        loadAt,
+        store: (value) => storeAt({}, value),
+        storeAt,
       })
       return vector === undefined ? statements : [loop(vector, count, statements, 4)]
     }),
