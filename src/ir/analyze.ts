@@ -61,12 +61,11 @@ export function analyze(model: Model, options: AnalyzeOptions = {}): Analysis {
     types: walk.types,
     known: (name) => walk.knownValue(name),
     cost: (node) => {
-      const outputs = node.outputs.map((name) => walk.types.get(name))
-      if (outputs.some((type, i) => type === undefined && node.outputs[i] !== ''))
-        return { macs: 0 }
-      return (
-        findOp(node)?.cost?.(walk.typesOf(node.inputs), outputs as ValueType[], node) ?? { macs: 0 }
-      )
+      const [inputs, outputs] = [walk.typesOf(node.inputs), walk.typesOf(node.outputs)]
+      const names = [...node.inputs, ...node.outputs]
+      const unknown = [...inputs, ...outputs].some((type, i) => !type && names[i] !== '')
+      if (unknown) return { macs: 0 }
+      return findOp(node)?.cost?.(inputs, outputs as ValueType[], node) ?? { macs: 0 }
     },
     opaque,
   }

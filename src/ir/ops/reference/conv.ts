@@ -70,21 +70,32 @@ export function forEachTap(
   space: readonly number[],
   visit: (at: number, tap: number, from: number) => void,
 ): void {
-  const strides = stridesOf(space)
+  const [strides, kernelStrides] = [stridesOf(space), stridesOf(window.kernel)]
   forEachIndex(window.output, (position, at) => {
-    forEachIndex(window.kernel, (offset, tap) => {
-      let from = 0
-      for (let axis = 0; axis < space.length; axis++) {
-        const place =
-          position[axis]! * window.strides[axis]! +
-          offset[axis]! * window.dilations[axis]! -
-          window.begin[axis]!
-        if (place < 0 || place >= space[axis]!) return
-        from += place * strides[axis]!
-      }
+    const inside = position.map((index, axis) => tapsInside(window, { index, axis, space }))
+    const counts = inside.map(({ count }) => count)
+    forEachIndex(counts, (offset) => {
+      let [tap, from] = [0, 0]
+      inside.forEach(({ first, origin }, axis) => {
+        const k = first + offset[axis]!
+        tap += k * kernelStrides[axis]!
+        from += (origin + k * window.dilations[axis]!) * strides[axis]!
+      })
       visit(at, tap, from)
     })
   })
+}
+
+/** Where a window starts along one axis, and which of its taps fall on 0 … size − 1. */
+export function tapsInside(
+  window: Window,
+  { index, axis, space }: { index: number; axis: number; space: readonly number[] },
+): { origin: number; first: number; count: number } {
+  const dilation = window.dilations[axis]!
+  const origin = index * window.strides[axis]! - window.begin[axis]!
+  const first = Math.max(0, Math.ceil(-origin / dilation))
+  const end = Math.min(window.kernel[axis]!, Math.ceil((space[axis]! - origin) / dilation))
+  return { origin, first, count: Math.max(0, end - first) }
 }
 
 function addBias(

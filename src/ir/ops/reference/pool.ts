@@ -1,8 +1,9 @@
 // Plain pools: the oracle of the kernels.
 import { sizeOf, type Tensor } from '../../../tensor/tensor.ts'
+import { forEachIndex } from '../shared/nd.ts'
 import { readNumbers, writeNumbers } from '../shared/numeric.ts'
 import type { Window } from '../shared/window.ts'
-import { forEachTap } from './conv.ts'
+import { forEachTap, tapsInside } from './conv.ts'
 
 /** Returns the maxima and their indices, flat over the whole input (spatial axes in column-major order if asked). */
 export function maxPoolReference(x: Tensor, window: Window, columnMajor: boolean): Tensor[] {
@@ -32,11 +33,13 @@ export function averagePoolReference(x: Tensor, window: Window, countPads: boole
     for (let p = 0; p < planes; p++) result[p * plane + at]! += data[p * area + from]!
   })
   if (countPads) {
-    counts.fill(0)
     const padded = space.map((size, i) => size + window.begin[i]! + window.end[i]!)
-    const inside = { ...window, begin: space.map(() => 0) }
-    forEachTap(inside, padded, (at) => {
-      counts[at]! += 1
+    const atPads = { ...window, begin: space.map(() => 0) }
+    forEachIndex(window.output, (position, at) => {
+      const inside = position.map(
+        (index, axis) => tapsInside(atPads, { index, axis, space: padded }).count,
+      )
+      counts[at] = sizeOf(inside)
     })
   }
   return writeNumbers(

@@ -65,6 +65,7 @@ export function tapsAt(
   if (mode.kind === 'nearest') return [{ index: clamp(nearestTo(at, mode.nearest)), weight: 1 }]
   // A filter stretched by the scale averages over what a smaller image leaves out.
   const stretch = mode.antialias ? Math.min(scale, 1) : 1
+  if (stretch * input < 1) reject(`scale ${scale} would average more than there is`)
   const reach = mode.kind === 'linear' ? 1 : 2
   const base = Math.floor(at)
   const first = Math.floor(-reach / stretch) + 1
