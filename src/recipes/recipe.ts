@@ -1,7 +1,7 @@
 // Recipe: a method from the literature as a sequence of steps that replay from disk.
 import type { Plan } from '../compress/plan.ts'
 import type { Dataset } from '../data/dataset.ts'
-import type { InputDescription } from '../data/describe.ts'
+import type { Description } from '../data/describe.ts'
 import type { Model } from '../ir/graph.ts'
 import type { DeviceFacts } from '../profile/device.ts'
 import type { Comparison } from '../profile/measure.ts'
@@ -22,7 +22,7 @@ export interface CompressRequest {
   readonly model: Model
   /** Name for files and reports, usually the file name without its ending. */
   readonly name: string
-  readonly description: InputDescription
+  readonly description: Description
   /** Samples to learn from; undefined allows only recipes that need none. */
   readonly training: Dataset | undefined
   /** Samples to judge by, never trained on. */

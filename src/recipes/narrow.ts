@@ -1,0 +1,67 @@
+// One round of narrowing: gains → plan within a budget → cut, checked by the clock when it matters.
+import { applyPlan, composeKept } from '../compress/apply.ts'
+import { explainPlan } from '../compress/allocate/knapsack.ts'
+import type { AllocationProblem } from '../compress/contracts.ts'
+import type { Plan } from '../compress/plan.ts'
+import { allocators } from '../compress/registry.ts'
+import { choicesOf, type UnitScores } from '../compress/score.ts'
+import { findUnits, type Kept } from '../compress/units.ts'
+import { analyze } from '../ir/analyze.ts'
+import type { Model } from '../ir/graph.ts'
+import type { Pricing } from '../profile/price.ts'
+
+/** A narrower model and how it came about. */
+export interface Narrowed {
+  readonly model: Model
+  /** Counts per class of the original model. */
+  readonly plan: Plan
+  /** Units of the original model that are left, per class that lost some. */
+  readonly kept: Readonly<Record<string, readonly number[]>>
+  readonly predictedMs: number
+  /** Why no class keeps less, by class. */
+  readonly reasons: Readonly<Record<string, string>>
+}
+
+/** What a round starts from. */
+export interface NarrowOptions {
+  readonly scores: UnitScores
+  readonly pricing: Pricing
+  readonly budgetMs: number
+  /** What earlier rounds kept of the original model. */
+  readonly keptBefore: Kept
+}
+
+/** Channels are taken away in steps of this: the kernels compute four at a time. */
+const GRID = 4
+
+/** Returns the model narrowed to the budget by predicted time, or as far as it goes. */
+export function narrow(model: Model, options: NarrowOptions): Narrowed {
+  const { scores, pricing, budgetMs, keptBefore } = options
+  const analysis = analyze(model)
+  const units = findUnits(model, analysis)
+  const choices = choicesOf(units, scores, { grid: GRID })
+  const classes = Object.fromEntries(
+    Object.entries(choices).flatMap(([name, all]) => {
+      const priced = all.filter(({ keep }, i) => i === 0 || keep >= (pricing.least[name] ?? 1))
+      return priced.length > 1 ? [[name, priced]] : []
+    }),
+  )
+  const sizes = Object.fromEntries(units.classes.map(({ name, size }) => [name, size]))
+  // A plan of the round says nothing of classes that keep what they have; the original's price needs it.
+  const complete = (plan: Plan): Plan => ({ ...plan, keep: { ...sizes, ...plan.keep } })
+  const problem: AllocationProblem = {
+    classes,
+    price: (plan) => pricing.price(complete(plan)),
+    budget: budgetMs,
+  }
+  const plan = allocators.named('knapsack').allocate(problem)
+  const applied = applyPlan(model, plan, scores, { analysis, units })
+  const kept = composeKept(keptBefore, applied.kept)
+  return {
+    model: applied.model,
+    plan: complete(plan),
+    kept,
+    predictedMs: problem.price(plan),
+    reasons: explainPlan(problem, plan),
+  }
+}

@@ -1,0 +1,100 @@
+// Three cheapest ways on after a missed goal, each with a figure that was predicted or measured.
+import type { Plan } from '../compress/plan.ts'
+import type { Model } from '../ir/graph.ts'
+import type { Subject } from '../profile/layers.ts'
+import { compare } from '../profile/measure.ts'
+import type { Workbench } from '../profile/prepare.ts'
+import type { Pricing } from '../profile/price.ts'
+import { targetNames } from '../profile/target.ts'
+import type { CompressRequest } from './recipe.ts'
+
+/** What is known when a goal was missed. */
+export interface MissedGoal {
+  readonly subject: Subject
+  readonly pricing: Pricing
+  /** Milliseconds of the unpruned model. */
+  readonly whole: number
+  readonly small: Model
+  readonly bench: Workbench
+  readonly request: CompressRequest
+  /** Accuracy or agreement lost, 0…1. */
+  readonly lost: number
+}
+
+/** Returns up to three ways on, cheapest first. */
+export async function waysOn(missed: MissedGoal): Promise<string[]> {
+  const ways = [
+    ...recoverLonger(missed),
+    reachableGoal(missed),
+    ...heavyLayers(missed),
+    ...(await smallerInput(missed)),
+    ...(await otherTarget(missed)),
+  ]
+  return ways.slice(0, 3)
+}
+
+function recoverLonger({ request, lost }: MissedGoal): string[] {
+  const { accuracyDrop } = request.goal
+  if (accuracyDrop === undefined || lost <= accuracyDrop || request.training === undefined)
+    return []
+  const epochs = 2 * (request.epochs ?? 12)
+  return [
+    `Recover longer: --epochs ${epochs} (the loss of accuracy was still ${(100 * lost).toFixed(1)} points)`,
+  ]
+}
+
+function reachableGoal({ pricing, whole, request }: MissedGoal): string {
+  const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
+  const most = whole / pricing.price(smallest)
+  return `Ask for less: channel pruning alone reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every class at its narrowest); try --speedup ${(0.9 * most).toFixed(1)}x`
+}
+
+// Where the time is left that pruning cannot take.
+function heavyLayers({ subject, pricing }: MissedGoal): string[] {
+  const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
+  const times = pricing.layers(smallest)
+  const total = pricing.price(smallest)
+  const heaviest = times
+    .map((ms, i) => ({ ms, node: subject.layers[i]!.node }))
+    .sort((a, b) => b.ms - a.ms)[0]
+  if (heaviest === undefined || heaviest.ms < 0.2 * total) return []
+  const name = heaviest.node.name || heaviest.node.outputs[0]
+  const share = Math.round((100 * heaviest.ms) / total)
+  return [
+    `Replace "${name}": at its narrowest it still takes ${share} % of the time that is left (predicted)`,
+  ]
+}
+
+// The time of the small model at half the height and width, measured where the graph allows it.
+async function smallerInput({ small, bench, whole, request }: MissedGoal): Promise<string[]> {
+  const [input, ...others] = small.graph.inputs
+  const shape = input?.shape
+  if (input === undefined || others.length > 0 || shape?.length !== 4) return []
+  const halved = shape.map((dim, axis) => (axis >= 2 && typeof dim === 'number' ? dim >> 1 : dim))
+  const graph = { ...small.graph, inputs: [{ ...input, shape: halved }], declared: [] }
+  const model = { ...small, graph }
+  try {
+    const candidate = await bench.candidate(model, request.target, 'half size')
+    const { timings } = await compare('half size', [candidate], { rounds: 3 })
+    await candidate.close?.()
+    const ratio = whole / timings[0]!.medianMs
+    return [
+      `Feed smaller pictures: at ${halved.slice(2).join('×')} this model is ${ratio.toFixed(1)}× faster than the original (measured; it needs training at that size)`,
+    ]
+  } catch {
+    // A graph with fixed sizes inside does not take another input: this way does not exist.
+    return []
+  }
+}
+
+async function otherTarget({ small, bench, whole, request }: MissedGoal): Promise<string[]> {
+  for (const target of targetNames) {
+    if (target === request.target || (await bench.missing(target)) !== undefined) continue
+    const candidate = await bench.candidate(small, target, target)
+    const { timings } = await compare(target, [candidate], { rounds: 3 })
+    await candidate.close?.()
+    const ms = timings[0]!.medianMs
+    if (ms < whole) return [`Run it on ${target}: ${ms.toFixed(3)} ms (measured)`]
+  }
+  return []
+}
