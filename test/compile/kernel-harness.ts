@@ -35,18 +35,20 @@ export interface CheckOptions {
   /** Nodes the offer must cover. */
   readonly covers?: number
   readonly maxPressure?: number
+  /** Added to the random inputs, which lie in [-1, 1). */
+  readonly inputOffset?: number
 }
 
 /** Asks `kernel` for the first needed node, runs its first offer both ways, and compares with the records. */
 export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions = {}): Offer {
-  const { extraHalo = [0, 0, 0, 0], covers, maxPressure = 15 } = options
+  const { extraHalo = [0, 0, 0, 0], covers, maxPressure = 15, inputOffset = 0 } = options
   const analysis = analyze(model)
   const selection = selectOffers(model, analysis, [kernel])
   const offer = selection.offers[0]
   if (offer === undefined)
     throw new Error(`no offer: ${JSON.stringify(selection.declined.map((d) => d.reasons))}`)
   if (covers !== undefined) expect(offer.covers.length).toBe(covers)
-  const values = evaluateModel(model)
+  const values = evaluateModel(model, inputOffset)
   const widen = (layout: Layout): Layout =>
     layout.kind === 'plain'
       ? layout
@@ -116,12 +118,14 @@ function isPadding(t: Tensor, layout: Layout, index: number): boolean {
 }
 
 /** Every value of a model on seeded inputs, by the records' own evaluation. */
-export function evaluateModel(model: Model): Map<string, Tensor> {
+export function evaluateModel(model: Model, inputOffset = 0): Map<string, Tensor> {
   const values = new Map<string, Tensor>()
   const analysis = analyze(model)
   for (const { name } of model.graph.constants) values.set(name, model.weights.get(name))
   model.graph.inputs.forEach((value, i) => {
-    values.set(value.name, randomTensor(analysis.types.get(value.name)!.shape, 100 + i))
+    const { shape } = analysis.types.get(value.name)!
+    const data = randomFloats(sizeOf(shape), 100 + i).map((x) => x + inputOffset)
+    values.set(value.name, floats(shape, data))
   })
   for (const node of model.graph.nodes) {
     const inputs = node.inputs.map((name) => values.get(name))

@@ -1,9 +1,11 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
+import { depthwise } from './depthwise.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
+import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pool.ts'
 import { reduce } from './reduce.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
@@ -11,8 +13,13 @@ import { view } from './view.ts'
 const kernels: readonly Kernel[] = [
   convGemm,
   convTransposeGemm,
+  depthwise,
   matmul,
   gemm,
+  maxPool,
+  averagePool,
+  globalAveragePool,
+  globalMaxPool,
   view,
   pointwise,
   move,
