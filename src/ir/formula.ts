@@ -84,6 +84,16 @@ export const select = (condition: Formula, a: Formula, b: Formula): Formula => (
   b,
 })
 
+/** Returns the inputs a formula reads, each once. */
+export function inputsOf(formula: Formula): Set<number> {
+  const found = new Set<number>()
+  substitute(formula, (index) => {
+    found.add(index)
+    return input(index)
+  })
+  return found
+}
+
 /** Returns the formula with every input replaced. */
 export function substitute(formula: Formula, replace: (index: number) => Formula): Formula {
   const go = (f: Formula): Formula => {

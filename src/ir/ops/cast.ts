@@ -66,8 +66,8 @@ export const castLike = defineOp({
 
 function castTarget(node: Node): Dtype {
   const { to } = node.attributes
-  const code = to?.type === 'int' ? to.value : Number.NaN
-  return dtypeByCode[code] ?? reject(`element type ${code} is not supported`)
+  if (to?.type !== 'int') reject('it does not say what to convert to')
+  return dtypeByCode[to.value] ?? reject(`element type ${to.value} is not supported`)
 }
 
 /** Returns the tensor converted to another element type. */

@@ -1,19 +1,24 @@
 // CumSum: running sums along an axis.
-import { numbersOf, stridesOf } from '../../tensor/tensor.ts'
+import { stridesOf } from '../../tensor/tensor.ts'
 import { intOf } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { cumSumVjp } from './gradients/reduce.ts'
-import { need, needTensor, normalizeAxis } from './shared/check.ts'
+import { contextOf, knownScalar, need, needTensor, normalizeAxis } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 
 /** Sum of all elements up to each (without it if `exclusive`), from the end if `reverse`. */
 export const cumSum = defineOp({
   name: 'CumSum',
   vjp: cumSumVjp,
-  infer: (context) => [need(context, 0)],
-  evaluate: (node, inputs) => {
+  infer: (context) => {
+    const type = need(context, 0)
+    need(context, 1)
+    if (context.known(1)) normalizeAxis(knownScalar(context, 1), type.shape.length)
+    return [type]
+  },
+  evaluate: (node, inputs, opset) => {
     const t = needTensor(node, inputs, 0)
-    const axis = normalizeAxis(numbersOf(needTensor(node, inputs, 1))[0]!, t.shape.length)
+    const axis = normalizeAxis(knownScalar(contextOf(node, inputs, opset), 1), t.shape.length)
     const [size, stride] = [t.shape[axis]!, stridesOf(t.shape)[axis]!]
     const backwards = intOf(node, 'reverse', 0) === 1
     const exclusive = intOf(node, 'exclusive', 0) === 1

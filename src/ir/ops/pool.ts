@@ -66,7 +66,7 @@ function globalPool(name: string, reduction: OpRecord, vjp: OpRecord['vjp']): Op
     units: channelUnits,
     infer: (context) => {
       const { dtype, shape } = need(context, 0)
-      if (shape.length < 2) reject(`expected [n, c, …space], found [${shape}]`)
+      if (shape.length < 3) reject(`expected [n, c, …space], found [${shape}]`)
       return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }]
     },
     evaluate: (node, inputs, opset) => {

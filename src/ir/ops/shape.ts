@@ -7,14 +7,14 @@ import {
   checkShape,
   contextOf,
   knownInts,
+  knownScalar,
   need,
   needTensor,
   reject,
   rejectNode,
 } from './shared/check.ts'
 import { allocate } from './shared/move.ts'
-import { readNumbers, writeNumbers } from './shared/numeric.ts'
-import { UnknownValue } from '../op.ts'
+import { writeNumbers } from './shared/numeric.ts'
 
 const typeOf = ({ dtype, shape }: Tensor): ValueType => ({ dtype, shape })
 
@@ -93,29 +93,20 @@ function fillOf(node: Node): Tensor {
 /** start, start + delta, … before limit. */
 export const rangeOp = defineOp({
   name: 'Range',
-  infer: (context) => {
-    const { dtype } = need(context, 0)
-    const [start, limit, delta] = [0, 1, 2].map((index) => {
-      need(context, index)
-      const value = context.known(index)
-      if (value === undefined) throw new UnknownValue(`input ${index} is not known ahead`)
-      return readNumbers(value)[0]!
-    })
-    return [{ dtype, shape: checkShape([rangeCount(start!, limit!, delta!)]) }]
-  },
-  evaluate: (node, inputs) => {
-    const [start, limit, delta] = [0, 1, 2].map(
-      (index) => readNumbers(needTensor(node, inputs, index))[0]!,
-    )
-    const count = rangeCount(start!, limit!, delta!)
-    const values = Array.from({ length: count }, (_, i) => start! + i * delta!)
+  infer: (context) => [{ dtype: need(context, 0).dtype, shape: [rangeOf(context).count] }],
+  evaluate: (node, inputs, opset) => {
+    const { start, delta, count } = rangeOf(contextOf(node, inputs, opset))
+    const values = Array.from({ length: count }, (_, i) => start + i * delta)
     return [writeNumbers(inputs[0]!.dtype, [count], values)]
   },
 })
 
-function rangeCount(start: number, limit: number, delta: number): number {
+function rangeOf(context: InferContext): { start: number; delta: number; count: number } {
+  const [start, limit, delta] = [0, 1, 2].map((index) => knownScalar(context, index))
   if (delta === 0) reject('delta is 0')
-  return Math.max(0, Math.ceil((limit - start) / delta))
+  const count = Math.max(0, Math.ceil((limit! - start!) / delta!))
+  checkShape([count])
+  return { start: start!, delta: delta!, count }
 }
 
 /** The records of this file. */

@@ -3,6 +3,7 @@ import { numbersOf, sizeOf, type Tensor } from '../../../tensor/tensor.ts'
 import { ModelError } from '../../../util/errors.ts'
 import { intOf, intsOf, type Node, opName, type ValueType } from '../../graph.ts'
 import { type InferContext, UnknownValue } from '../../op.ts'
+import { readNumbers } from './numeric.ts'
 
 /** Refuses a node from within `infer`; `analyze` adds which node and which input types. */
 export function reject(reason: string): never {
@@ -28,6 +29,15 @@ export function needTensor(
   index: number,
 ): Tensor {
   return inputs[index] ?? rejectNode(node, `input ${index} is missing`)
+}
+
+/** Returns the one number an input holds. Throws UnknownValue when it depends on the model's inputs. */
+export function knownScalar(context: InferContext, index: number): number {
+  need(context, index)
+  const value = context.known(index)
+  if (value === undefined) throw new UnknownValue(`input ${index} is not known ahead`)
+  if (value.data.length !== 1) reject(`input ${index} has shape [${value.shape}], not one element`)
+  return readNumbers(value)[0]!
 }
 
 /** Returns an axis as 0…rank-1; negative axes count from the end. */

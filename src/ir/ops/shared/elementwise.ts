@@ -1,5 +1,5 @@
 // Element-wise ops: a name and a formula are the whole op; inference and evaluation follow from them.
-import type { Formula } from '../../formula.ts'
+import { type Formula, inputsOf } from '../../formula.ts'
 import type { Dtype } from '../../../tensor/tensor.ts'
 import { type InferContext, type OpRecord, defineOp } from '../../op.ts'
 import { interpretFormula } from '../interpret-formula.ts'
@@ -20,6 +20,7 @@ export interface Elementwise extends Partial<Omit<OpRecord, 'infer' | 'evaluate'
 export function elementwise({ formula, dtype, mixed = false, ...rest }: Elementwise): OpRecord {
   const infer: OpRecord['infer'] = (context) => {
     const first = need(context, 0)
+    for (const index of inputsOf(formula(context))) need(context, index)
     const present = context.inputs.filter((type) => type !== undefined)
     if (!mixed && present.some((type) => type.dtype !== first.dtype))
       reject(`inputs of types ${present.map((type) => type.dtype).join(' and ')}`)
