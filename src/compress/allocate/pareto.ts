@@ -17,13 +17,16 @@ export interface Selection {
 /** How the exact search is bounded. */
 export interface SelectOptions {
   /**
-   * States kept per group. Below it the result is exact; beyond it states whose costs differ by less
-   * than `span / limit` merge into the one of most gain (`span` between cheapest and budget), so that
-   * the result is within budget and at least as good as the optimum for a budget smaller by
-   * `groups × span / limit`.
+   * Cells of cost. The result is exact while states × options stay below 16 times this; beyond it
+   * states whose costs share a cell of `span / limit` merge into the one of most gain (`span` from
+   * the cheapest selection to the budget), so that the result is within budget and at least as good
+   * as the optimum for a budget smaller by `groups × span / limit`.
    */
   readonly limit?: number
 }
+
+/** Pairs of state and option per cell that are still compared exactly. */
+const WORK = 16
 
 interface Layer {
   readonly cost: Float64Array
@@ -39,7 +42,7 @@ interface Layer {
 export function select(
   groups: readonly (readonly Option[])[],
   budget: number,
-  { limit = 1 << 14 }: SelectOptions = {},
+  { limit = 1 << 13 }: SelectOptions = {},
 ): Selection | undefined {
   const slack = 1e-12 * Math.max(1, Math.abs(budget))
   const cheapest = groups.map((options) => Math.min(...options.map((option) => option.cost)))
@@ -56,8 +59,11 @@ export function select(
   }
   const layers: Layer[] = []
   groups.forEach((options, i) => {
-    const front = extend(layer, options, budget + slack - rest[i + 1]!)
-    layer = front.cost.length > limit ? thin(front, step) : front
+    const ceiling = budget + slack - rest[i + 1]!
+    layer =
+      layer.cost.length * options.length <= WORK * limit || step <= 0
+        ? extend(layer, options, ceiling)
+        : extendCoarsely(layer, options, { ceiling, step })
     layers.push(layer)
   })
   return trace(layers, groups)
@@ -65,38 +71,103 @@ export function select(
 
 // All sums of a state and an option within the ceiling, without those that cost more for no more gain.
 function extend(layer: Layer, options: readonly Option[], ceiling: number): Layer {
-  const candidates: { cost: number; gain: number; choice: number; from: number }[] = []
-  options.forEach((option, choice) => {
-    for (let from = 0; from < layer.cost.length; from++) {
-      const cost = layer.cost[from]! + option.cost
-      if (cost > ceiling) break
-      candidates.push({ cost, gain: layer.gain[from]! + option.gain, choice, from })
-    }
-  })
-  candidates.sort((a, b) => a.cost - b.cost || b.gain - a.gain || a.choice - b.choice)
-  const kept: typeof candidates = []
-  for (const candidate of candidates)
-    if (kept.length === 0 || candidate.gain > kept[kept.length - 1]!.gain) kept.push(candidate)
+  const shifted = options.map((option, choice) => shift(layer, option, { choice, ceiling }))
+  const merge = (low: number, high: number): Layer => {
+    if (high - low === 1) return shifted[low]!
+    const middle = (low + high) >> 1
+    return mergeFronts(merge(low, middle), merge(middle, high))
+  }
+  return merge(0, options.length)
+}
+
+function shift(
+  layer: Layer,
+  option: Option,
+  { choice, ceiling }: { choice: number; ceiling: number },
+): Layer {
+  let count = 0
+  while (count < layer.cost.length && layer.cost[count]! + option.cost <= ceiling) count++
   return {
-    cost: Float64Array.from(kept, (state) => state.cost),
-    gain: Float64Array.from(kept, (state) => state.gain),
-    choice: Int32Array.from(kept, (state) => state.choice),
-    from: Int32Array.from(kept, (state) => state.from),
+    cost: layer.cost.slice(0, count).map((cost) => cost + option.cost),
+    gain: layer.gain.slice(0, count).map((gain) => gain + option.gain),
+    choice: new Int32Array(count).fill(choice),
+    from: Int32Array.from({ length: count }, (_, i) => i),
   }
 }
 
-// One state per cell of cost: gains rise along a front, so the last of a cell is its best. The
-// cheapest state stays, so that what is feasible stays feasible.
-function thin(layer: Layer, step: number): Layer {
-  const keep: number[] = [0]
-  const cell = (i: number) => Math.floor((layer.cost[i]! - layer.cost[0]!) / step)
-  for (let i = 1; i < layer.cost.length; i++)
-    if (i === layer.cost.length - 1 || cell(i + 1) !== cell(i)) keep.push(i)
+// Both are sorted by cost with rising gains; so is the result. On a tie the first one wins.
+function mergeFronts(a: Layer, b: Layer): Layer {
+  const [n, m] = [a.cost.length, b.cost.length]
+  const cost = new Float64Array(n + m)
+  const gain = new Float64Array(n + m)
+  const choice = new Int32Array(n + m)
+  const from = new Int32Array(n + m)
+  let [i, j, count, last] = [0, 0, 0, Number.NEGATIVE_INFINITY]
+  while (i < n || j < m) {
+    const first =
+      j >= m ||
+      (i < n &&
+        (a.cost[i]! < b.cost[j]! || (a.cost[i]! === b.cost[j]! && a.gain[i]! >= b.gain[j]!)))
+    const [list, at] = first ? [a, i++] : [b, j++]
+    if (list.gain[at]! <= last) continue
+    last = list.gain[at]!
+    cost[count] = list.cost[at]!
+    gain[count] = last
+    choice[count] = list.choice[at]!
+    from[count++] = list.from[at]!
+  }
   return {
-    cost: Float64Array.from(keep, (i) => layer.cost[i]!),
-    gain: Float64Array.from(keep, (i) => layer.gain[i]!),
-    choice: Int32Array.from(keep, (i) => layer.choice[i]!),
-    from: Int32Array.from(keep, (i) => layer.from[i]!),
+    cost: cost.slice(0, count),
+    gain: gain.slice(0, count),
+    choice: choice.slice(0, count),
+    from: from.slice(0, count),
+  }
+}
+
+// One state per cell of cost, the one of most gain. The cheapest state stays too, so that what is
+// feasible stays feasible.
+function extendCoarsely(
+  layer: Layer,
+  options: readonly Option[],
+  { ceiling, step }: { ceiling: number; step: number },
+): Layer {
+  const least = layer.cost[0]! + Math.min(...options.map((option) => option.cost))
+  const cells = Math.floor((ceiling - least) / step) + 1
+  const gain = new Float64Array(cells).fill(Number.NEGATIVE_INFINITY)
+  const cost = new Float64Array(cells)
+  const choice = new Int32Array(cells)
+  const from = new Int32Array(cells)
+  options.forEach((option, index) => {
+    for (let i = 0; i < layer.cost.length; i++) {
+      const total = layer.cost[i]! + option.cost
+      if (total > ceiling) break
+      const cell = Math.floor((total - least) / step)
+      const value = layer.gain[i]! + option.gain
+      if (value < gain[cell]! || (value === gain[cell]! && total >= cost[cell]!)) continue
+      gain[cell] = value
+      cost[cell] = total
+      choice[cell] = index
+      from[cell] = i
+    }
+  })
+  const cheapest = options.findIndex((option) => layer.cost[0]! + option.cost === least)
+  const first = shift(layer, options[cheapest]!, { choice: cheapest, ceiling })
+  const start: Layer = {
+    cost: first.cost.slice(0, 1),
+    gain: first.gain.slice(0, 1),
+    choice: first.choice.slice(0, 1),
+    from: first.from.slice(0, 1),
+  }
+  return mergeFronts(start, compact({ cost, gain, choice, from }))
+}
+
+function compact(layer: Layer): Layer {
+  const used = Array.from(layer.gain.keys()).filter((i) => layer.gain[i]! > -Infinity)
+  return {
+    cost: Float64Array.from(used, (i) => layer.cost[i]!),
+    gain: Float64Array.from(used, (i) => layer.gain[i]!),
+    choice: Int32Array.from(used, (i) => layer.choice[i]!),
+    from: Int32Array.from(used, (i) => layer.from[i]!),
   }
 }
 
