@@ -166,7 +166,10 @@ class Parser {
       case 'ints':
         return { type: 'ints', value: this.#bracketed('ints', () => this.#number()) }
       case 'floats':
-        return { type: 'floats', value: this.#bracketed('floats', () => this.#float()) }
+        return {
+          type: 'floats',
+          value: this.#bracketed('floats', () => Math.fround(this.#float())),
+        }
       case 'strings':
         return { type: 'strings', value: this.#bracketed('strings', () => this.#next().text) }
       case 'graphs':
@@ -181,7 +184,7 @@ class Parser {
         return { type: 'raw', value: this.#hex() }
       default:
         return /f$/.test(token.text)
-          ? { type: 'float', value: this.#float() }
+          ? { type: 'float', value: Math.fround(this.#float()) }
           : { type: 'int', value: this.#number() }
     }
   }

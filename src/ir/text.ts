@@ -108,7 +108,8 @@ function printValues(data: TensorData, dtype: Dtype): string {
   const items = Array.from(data as ArrayLike<number | bigint | string>, (value) => {
     if (typeof value === 'string') return quote(value)
     if (typeof value === 'bigint') return String(value)
-    return dtype === 'float32' || dtype === 'float64' ? printFloat(value) : String(value)
+    if (dtype === 'float64') return `${Object.is(value, -0) ? '-0' : value}f`
+    return dtype === 'float32' ? printFloat(value) : String(value)
   })
   return `[${items.join(', ')}]`
 }
@@ -131,8 +132,14 @@ function printInt(value: number): string {
   return BigInt(value).toString()
 }
 
+// The shortest decimal that is the same float32; nine digits always are.
 function printFloat(value: number): string {
-  return `${Object.is(value, -0) ? '-0' : value}f`
+  if (Object.is(value, -0)) return '-0f'
+  for (let digits = 6; digits <= 9 && Number.isFinite(value); digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === Math.fround(value)) return `${short}f`
+  }
+  return `${value}f`
 }
 
 function words(names: readonly string[]): string {
