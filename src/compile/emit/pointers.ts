@@ -15,7 +15,10 @@ export interface Pointer {
   readonly parent: Pointer | undefined
   /** Bytes added per iteration of the loop it belongs to; 0 at the root. */
   readonly increment: number
-  /** Smallest constant among its accesses when negative (immediates are unsigned), else 0. */
+  /**
+   * Smallest constant among its accesses when negative (immediates are unsigned), else 0. A pointer
+   * that descends takes its smallest constant even when positive: it must not fall below address 0.
+   */
   bias: number
 }
 
@@ -67,7 +70,7 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
       base,
       parent: last && pointerFor(base, moves.slice(0, -1)),
       increment: last?.increment ?? 0,
-      bias: 0,
+      bias: moves.some((m) => m.increment < 0) ? Number.POSITIVE_INFINITY : 0,
     }
     pointers.set(key, made)
     last?.scope.pointers.push(made)
@@ -119,6 +122,8 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
     })
 
   const body = lower(fn.body, [])
+  // Without an access of its own a pointer only hands its place on.
+  for (const pointer of pointers.values()) if (!Number.isFinite(pointer.bias)) pointer.bias = 0
   return {
     body,
     roots: [...pointers.values()].filter((p) => p.parent === undefined && p.bias < 0),
