@@ -63,6 +63,7 @@ export function speedupOn(
   throw new Error(`internal: no timing on ${target} among ${targetNames.join(', ')}`)
 }
 
-function labelOf(which: 'original' | 'small', target: TargetName): string {
+/** Label of a candidate in these comparisons. */
+export function labelOf(which: 'original' | 'small', target: TargetName): string {
   return target === 'wasm' ? `${which}, compiled by Tersor` : `${which} on ${target}`
 }

@@ -15,6 +15,7 @@ export interface RunFacts {
   readonly description: Run['description']
   readonly data: Run['data']
   readonly files: Run['files']
+  readonly speedups: Run['speedups']
 }
 
 /** Returns the record of a finished request, validated. */
@@ -49,6 +50,7 @@ export function collectRun(result: CompressResult, facts: RunFacts): Run {
       done: row.done,
       limit: row.whyNotMore,
     })),
+    speedups: facts.speedups,
     comparisons: result.comparisons,
     quality: result.quality,
     training: result.training,

@@ -74,6 +74,16 @@ const comparison = z
     error: 'one speed-up per timing',
   })
 
+const speedup = z.object({
+  /** Labels of the two timings. */
+  baseline: z.string(),
+  result: z.string(),
+  beforeMs: z.number(),
+  afterMs: z.number(),
+  /** Median over rounds, with the lowest and highest round. */
+  ratio,
+})
+
 const quality = z.object({
   /** Agreement = same answer as the original: the only figure there is without labels. */
   kind: z.enum(['accuracy', 'agreement']),
@@ -134,6 +144,8 @@ export const runSchema = z.object({
   recipe: z.object({ name: z.string(), paper: z.string() }).optional(),
   steps: z.array(step).default([]),
   layers: z.array(layer).default([]),
+  /** Ratios to quote, taken from the comparisons; the one the goal speaks of first. */
+  speedups: z.array(speedup).default([]),
   comparisons: z.array(comparison).default([]),
   quality: quality.optional(),
   training: z.array(trainingPoint).default([]),
@@ -150,6 +162,8 @@ export type Run = z.infer<typeof runSchema>
 export type RunLayer = z.infer<typeof layer>
 /** Timings taken interleaved in one run. */
 export type RunComparison = z.infer<typeof comparison>
+/** A ratio to quote. */
+export type RunSpeedup = z.infer<typeof speedup>
 /** Accuracy or agreement. */
 export type RunQuality = z.infer<typeof quality>
 /** Facts about a model. */

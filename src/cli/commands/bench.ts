@@ -75,7 +75,10 @@ async function bundleCandidate(path: string): Promise<Candidate> {
   )
   const run = bundle.runSync
   if (run === undefined) throw new DataError(`The bundle "${path}" does not run on this thread`)
-  return { ...candidateOf(`${path} on wasm`, () => run(inputs)), close: async () => bundle.dispose() }
+  return {
+    ...candidateOf(`${path} on wasm`, () => run(inputs)),
+    close: async () => bundle.dispose(),
+  }
 }
 
 function targetsOf(given: string | undefined): TargetName[] {

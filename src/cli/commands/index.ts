@@ -2,9 +2,17 @@
 import type { CommandSpec } from '../command.ts'
 import { bench } from './bench.ts'
 import { compile } from './compile.ts'
+import { compress } from './compress.ts'
 import { evaluate } from './eval.ts'
 import { inspect } from './inspect.ts'
 import { simplify } from './simplify.ts'
 
 /** All commands. */
-export const commands: readonly CommandSpec[] = [inspect, simplify, compile, bench, evaluate]
+export const commands: readonly CommandSpec[] = [
+  compress,
+  inspect,
+  simplify,
+  compile,
+  bench,
+  evaluate,
+]

@@ -38,18 +38,22 @@ export function Headline({ run }: { run: Run }) {
 }
 
 function Time({ run }: { run: Run }) {
-  const comparison = run.comparisons[0]
-  const after = comparison?.timings.at(-1)
-  const before = comparison?.timings[0]
-  const speedup = comparison?.speedups.at(-1)
-  if (before === undefined || after === undefined || speedup === undefined || before === after)
-    return null
+  const [main, ...others] = run.speedups
+  if (main === undefined) return null
+  const beside = others.map(
+    ({ ratio, baseline }) => `${formatRatio(ratio.median)} against ${baseline}`,
+  )
   return (
     <Figure
       strong
       title="Measured speed-up"
-      value={formatRatio(speedup.median)}
-      note={`${formatMs(before.medianMs)} → ${formatMs(after.medianMs)} · rounds from ${formatRatio(speedup.low)} to ${formatRatio(speedup.high)} · ${after.label} against ${before.label}`}
+      value={formatRatio(main.ratio.median)}
+      note={[
+        `${formatMs(main.beforeMs)} → ${formatMs(main.afterMs)}`,
+        `rounds from ${formatRatio(main.ratio.low)} to ${formatRatio(main.ratio.high)}`,
+        `${main.result} against ${main.baseline}`,
+        ...beside,
+      ].join(' · ')}
     />
   )
 }
