@@ -63,7 +63,8 @@ function externalReader(folder: string): ExternalReader {
       throw new ModelError(
         `Cannot read "${location}": bytes ${offset} to ${offset + count} are outside its ${entry.size} bytes`,
       )
-    return readRange(entry.file, offset, count)
+    const { file } = entry
+    return () => readRange(file, offset, count)
   }
 }
 

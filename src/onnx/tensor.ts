@@ -15,12 +15,15 @@ import {
   TensorProtoSchema,
 } from './generated/onnx_pb.ts'
 
-/** Returns the bytes of external data: a range of a file named relative to the model. */
+/**
+ * Returns the bytes of external data, a range of a file named relative to the model; or, once the
+ * range is known to exist, a function that reads them when the weight is first used.
+ */
 export type ExternalReader = (
   location: string,
   offset: number,
   length: number | undefined,
-) => Uint8Array
+) => Uint8Array | (() => Uint8Array)
 
 /** A tensor whose claims are checked; `load` decodes the data. */
 export interface TensorEntry {
@@ -144,8 +147,9 @@ function externalLoader(
     throw new ModelError(
       `Cannot read ${place}: its data is in the file "${location}"; open the model by its path`,
     )
+  const found = external(location, offset, length)
   return () => {
-    const bytes = external(location, offset, length)
+    const bytes = typeof found === 'function' ? found() : found
     check(bytes.length, expected, 'bytes', place)
     return viewBytes(bytes, dtype)
   }
