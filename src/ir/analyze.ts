@@ -142,7 +142,7 @@ export class Walk {
   }
 
   #evaluate(record: OpRecord, node: Node, types: readonly ValueType[]): Tensor[] | undefined {
-    if (!record.evaluate || types.some((type) => sizeOf(type.shape) > KNOWN_LIMIT)) return undefined
+    if (!record.evaluate || types.some((type) => spanOf(type.shape) > KNOWN_LIMIT)) return undefined
     const values: (Tensor | undefined)[] = []
     for (const name of node.inputs) {
       const value = this.#smallKnown(name)
@@ -154,10 +154,15 @@ export class Walk {
 
   #smallKnown(name: string): Tensor | undefined {
     const type = this.types.get(name)
-    return type !== undefined && sizeOf(type.shape) <= KNOWN_LIMIT
+    return type !== undefined && spanOf(type.shape) <= KNOWN_LIMIT
       ? this.knownValue(name)
       : undefined
   }
+}
+
+/** Elements of a shape with every empty axis counted as 1: beside it, another axis may claim any length. */
+export function spanOf(shape: readonly number[]): number {
+  return sizeOf(shape.map((size) => Math.max(1, size)))
 }
 
 /** Returns a shape with its dynamic dimensions replaced; those without a binding become 1. */

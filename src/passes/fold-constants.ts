@@ -2,7 +2,8 @@
 import { Editor } from '../ir/edit.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
-import { ints, numbersOf, sizeOf, type Tensor } from '../tensor/tensor.ts'
+import { spanOf } from '../ir/analyze.ts'
+import { ints, numbersOf, type Tensor } from '../tensor/tensor.ts'
 import { ModelError } from '../util/errors.ts'
 import { analyzeInvariants, type Invariants } from './bindings.ts'
 import { type Pass, Tally } from './pass.ts'
@@ -81,8 +82,8 @@ function foldedValues(
   if (record?.evaluate === undefined) return undefined
   // Sizes first: a short list of numbers can claim any amount of memory.
   const types = node.outputs.map((name) => (name === '' ? [] : invariants?.types(name)))
-  const before = inputs.reduce((sum, value) => sum + (value ? sizeOf(value.shape) : 0), 0)
-  const after = types.reduce((sum, type) => sum + (type ? sizeOf(type[0]?.shape ?? []) : NaN), 0)
+  const before = inputs.reduce((sum, value) => sum + (value ? spanOf(value.shape) : 0), 0)
+  const after = types.reduce((sum, type) => sum + (type ? spanOf(type[0]?.shape ?? []) : NaN), 0)
   if (!(after <= before + GROWTH)) {
     tally.skip(node.name || node.outputs[0]!, `${after} elements from ${before}`)
     return undefined

@@ -1,6 +1,7 @@
 // Law over the op registry: a node that does not fit is refused with a reason, never by accident.
 import { describe, expect, it } from 'vitest'
 import type { Attribute, Node, ValueType } from '../../src/ir/graph.ts'
+import { spanOf } from '../../src/ir/analyze.ts'
 import { UnknownValue } from '../../src/ir/op.ts'
 import { findOp } from '../../src/ir/ops/index.ts'
 import { contextOf } from '../../src/ir/ops/shared/check.ts'
@@ -42,7 +43,7 @@ function accident({ op, inputs, attributes, outputs, opset }: OpCase): string | 
     const bad = types.find((type) => !isType(type))
     if (bad) return `infers ${JSON.stringify(bad)}`
     const small = [...types, ...inputs.filter((value) => value !== undefined)].every(
-      ({ shape }) => sizeOf(shape) <= knownLimit,
+      ({ shape }) => spanOf(shape) <= knownLimit,
     )
     if (!small || record.evaluate === undefined) return undefined
     const values = record.evaluate(node, inputs, opset)

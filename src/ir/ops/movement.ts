@@ -13,7 +13,7 @@ import {
   normalizeAxis,
   reject,
 } from './shared/check.ts'
-import { concatTensors, range, takeAxes, transposeTensor } from './shared/move.ts'
+import { concatTensors, range, steps, takeAxes, transposeTensor } from './shared/move.ts'
 import { resizeExpand, resizeSlice, resizeSplit, sliceUnits } from './units/movement.ts'
 import {
   concatVjp,
@@ -96,7 +96,7 @@ export const split = defineOp({
     const axis = axisOf(node, t.shape.length, 0)
     let start = 0
     return splitSizes(contextOf(node, inputs, opset)).map((size) => {
-      const map = range(size, start)
+      const map = steps(size, start)
       start += size
       return takeAxes(
         t,
@@ -148,7 +148,7 @@ export const slice = defineOp({
   },
   evaluate: (node, inputs, opset) => {
     const maps = sliceRanges(contextOf(node, inputs, opset)).map(
-      (r) => r && range(r.count, r.start, r.step),
+      (r) => r && steps(r.count, r.start, r.step),
     )
     return [takeAxes(needTensor(node, inputs, 0), maps)]
   },
@@ -216,7 +216,10 @@ export const tile = defineOp({
   evaluate: (node, inputs, opset) => {
     const t = needTensor(node, inputs, 0)
     const repeats = repeatsOf(contextOf(node, inputs, opset))
-    const maps = t.shape.map((size, axis) => range(size * repeats[axis]!).map((i) => i % size))
+    const maps = t.shape.map((size, axis) => ({
+      length: size * repeats[axis]!,
+      at: (i: number) => i % size,
+    }))
     return [takeAxes(t, maps)]
   },
   units: { kind: 'move', data: [0] },

@@ -30,8 +30,9 @@ export const pad = defineOp({
     const { begin, end } = padAmounts(context)
     const mode = stringOf(node, 'mode', 'constant')
     const maps = t.shape.map((size, axis) => {
-      const positions = range(size + begin[axis]! + end[axis]!, -begin[axis]!)
-      return positions.map((position) => sourceOf(position, size, mode))
+      const [before, after] = [begin[axis]!, end[axis]!]
+      const at = (position: number) => sourceOf(position - before, size, mode)
+      return { length: size + before + after, at }
     })
     const value = node.attributes.value
     const fill = inputs[2]?.data[0] ?? (value?.type === 'float' ? value.value : undefined)

@@ -170,6 +170,8 @@ function values(context: InferContext, index: number): readonly number[] | undef
 function resample(context: InferContext): Tensor {
   const { node } = context
   let t = context.known(0) ?? rejectNode(node, 'input 0 is missing')
+  const shape = resizedShape(context)
+  if (sizeOf(shape) === 0) return writeNumbers(t.dtype, shape, [])
   const taps = resizeTaps(context)
   const fill = floatOf(node, 'extrapolation_value', 0)
   if (modeOf(context).kind === 'nearest') {

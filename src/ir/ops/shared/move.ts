@@ -9,11 +9,17 @@ import {
 } from '../../../tensor/tensor.ts'
 import { reject } from './check.ts'
 
-/** One axis of a result: `length` positions, each `stride` source elements apart, or at `map[i] · stride` (negative: fill). */
+/** Source position of every position along an axis, negative for fill; an array of positions is one. */
+export interface AxisMap {
+  readonly length: number
+  at(position: number): number | undefined
+}
+
+/** One axis of a result: `length` positions, each `stride` source elements apart, or where `map` says. */
 export interface Axis {
   readonly length: number
   readonly stride: number
-  readonly map?: ArrayLike<number>
+  readonly map?: AxisMap
 }
 
 /** Returns storage for `length` elements, zero (or empty strings). */
@@ -23,13 +29,16 @@ export function allocate(dtype: Dtype, length: number): TensorData {
 
 /** Source offset of every element of the product of axes; -1 where a map says fill. */
 export function offsetsOf(axes: readonly Axis[]): Int32Array {
+  // Before any map is walked: beside an empty axis another may claim any length.
+  if (axes.some(({ length }) => length === 0)) return new Int32Array(0)
   let offsets = Int32Array.of(0)
   for (const { length, stride, map } of axes) {
+    const positions = map && Int32Array.from({ length }, (_, i) => map.at(i)!)
     const next = new Int32Array(offsets.length * length)
     let out = 0
     for (const base of offsets) {
       for (let i = 0; i < length; i++) {
-        const position = map ? map[i]! : i
+        const position = positions ? positions[i]! : i
         next[out++] = base < 0 || position < 0 ? -1 : base + position * stride
       }
     }
@@ -60,7 +69,7 @@ export function take(
 /** Returns a tensor whose position i along each mapped axis is position `maps[axis][i]` of the source. */
 export function takeAxes(
   t: Tensor,
-  maps: readonly (ArrayLike<number> | undefined)[],
+  maps: readonly (AxisMap | undefined)[],
   fill?: unknown,
 ): Tensor {
   const strides = stridesOf(t.shape)
@@ -113,6 +122,11 @@ export function concatTensors(tensors: readonly Tensor[], axis: number): Tensor 
     }
   }
   return { dtype: first.dtype, shape, data }
+}
+
+/** The map start, start + step, … of `length` positions. */
+export function steps(length: number, start = 0, step = 1): AxisMap {
+  return { length, at: (i) => start + i * step }
 }
 
 /** 0, 1, … n-1, shifted and spaced. */
