@@ -2,7 +2,7 @@
 //
 // A tile is a few pixels × one panel of channels: its sums stay in registers while the reduction runs
 // over the taps, one element of A splat per pixel against a row of the packed panel. Tiles of 4×8,
-// 3×12, 2×16 and 1×32 keep at most 14 vectors alive, and the reduction is not unrolled: on V8 before
+// 6×4, 3×12, 2×16 and 1×32 keep at most 14 vectors alive, and the reduction is not unrolled: on V8 before
 // 12 unrolling it halves the speed (kernels.md §1.2).
 import {
   at,
@@ -83,10 +83,7 @@ export function planPanels(channels: number, pixels: number): Panels[] {
   const main = pixels >= 4 ? 8 : pixels === 3 ? 12 : pixels === 2 ? 16 : 32
   const widths: number[] = []
   for (let left = total; left > 0; ) {
-    const width =
-      main === 8 && left === 12
-        ? 12
-        : ([main, 16, 12, 8, 4].find((w) => w <= main && w <= left) ?? 4)
+    const width = [main, 16, 8, 4].find((w) => w <= main && w <= left) ?? 4
     widths.push(width)
     left -= width
   }
@@ -223,7 +220,7 @@ class Tile {
   row(fixed: number | undefined): TileStatement[] {
     const { pixels } = this.#nest
     const { prefix, group } = this.#context
-    const rows = { 4: 4, 8: 4, 12: 3, 16: 2 }[group.width] ?? 1
+    const rows = { 4: 6, 8: 4, 12: 3, 16: 2 }[group.width] ?? 1
     const tiles = Math.floor(pixels.count / rows)
     const rest = pixels.count % rows
     const x = `${prefix}x`
