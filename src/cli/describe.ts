@@ -9,7 +9,7 @@ import {
 } from '../data/describe.ts'
 import type { OpenedData } from '../data/readers/reader.ts'
 import type { Model, ValueInfo } from '../ir/graph.ts'
-import { OptionError } from '../util/errors.ts'
+import { didYouMean, OptionError } from '../util/errors.ts'
 import { option, text } from '../util/options.ts'
 
 /** Options that describe inputs, shared by commands. */
@@ -20,6 +20,34 @@ export const describeOptions = {
     `how image inputs are prepared: ${presetNames.join(', ')}`,
   ),
   input: option(text().optional(), 'FILE', 'input.json: how every input is prepared, in full'),
+}
+
+/** Option that gives open dimensions a size, shared by commands. */
+export const bindOption = option(
+  text().optional(),
+  'NAME=N,…',
+  'sizes of open dimensions, by the names the model gives them',
+  '1',
+)
+
+/** Parses `height=48,width=192`. Throws OptionError for another form or a name the model lacks. */
+export function parseBindings(given: string | undefined, model: Model): Record<string, number> {
+  if (given === undefined) return {}
+  const known = model.graph.inputs.flatMap(({ shape = [] }) =>
+    shape.filter((dim) => typeof dim === 'string'),
+  )
+  const bindings: Record<string, number> = {}
+  for (const part of given.split(',')) {
+    const [, name, size] = /^(.+)=(\d+)$/.exec(part.trim()) ?? []
+    if (name === undefined || Number(size) < 1)
+      throw new OptionError(`Cannot read --bind "${part}": expected NAME=N, such as height=48`)
+    if (!known.includes(name))
+      throw new OptionError(
+        `The model has no open dimension "${name}"${didYouMean(name, known)}; it has ${known.join(', ') || 'none'}`,
+      )
+    bindings[name] = Number(size)
+  }
+  return bindings
 }
 
 /** A description, and where it came from. */

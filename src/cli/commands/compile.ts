@@ -7,7 +7,7 @@ import { deploy } from '../../passes/index.ts'
 import { runPasses } from '../../passes/pass.ts'
 import { number, oneOf, option, text, toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
-import { describeOptions, findDescription } from '../describe.ts'
+import { bindOption, describeOptions, findDescription, parseBindings } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
 import { formatBytes } from '../format.ts'
 import { checkOutput, nameOf } from '../paths.ts'
@@ -30,6 +30,7 @@ export const compile = defineCommand({
       'N',
       'size of an open first dimension',
     ),
+    bind: bindOption,
     ...describeOptions,
     fma: toggle('use relaxed SIMD: faster, needs Chrome 114, Firefox 145 or Node 22'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
@@ -49,6 +50,7 @@ export const compile = defineCommand({
       target,
       batch,
       fma,
+      bindings: parseBindings(options.bind, original),
       name: nameOf(path!),
       ...(description && { description }),
     })

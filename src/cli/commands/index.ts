@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command.ts'
 import { bench } from './bench.ts'
 import { compile } from './compile.ts'
 import { compress } from './compress.ts'
+import { demo } from './demo.ts'
 import { evaluate } from './eval.ts'
 import { inspect } from './inspect.ts'
 import { simplify } from './simplify.ts'
@@ -15,4 +16,5 @@ export const commands: readonly CommandSpec[] = [
   compile,
   bench,
   evaluate,
+  demo,
 ]

@@ -4,6 +4,7 @@ import { type LayerFacts, modelFacts } from '../model-facts.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
+import { bindOption, parseBindings } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
 import { formatBytes, formatCount } from '../format.ts'
 import { formatTable, shorten } from '../terminal.ts'
@@ -13,10 +14,14 @@ export const inspect = defineCommand({
   name: 'inspect',
   summary: 'show layers, shapes, costs, and what can be cut',
   arguments: [{ name: 'MODEL', help: 'an ONNX file' }],
-  options: { all: toggle('also list nodes without weights and multiply-adds') },
+  options: {
+    all: toggle('also list nodes without weights and multiply-adds'),
+    bind: bindOption,
+  },
   example: 'tersor inspect resnet20.onnx',
   run: async ([path], options, terminal) => {
-    const facts = modelFacts(readOnnxFile(path!))
+    const model = readOnnxFile(path!)
+    const facts = modelFacts(model, parseBindings(options.bind, model))
     const sizeBytes = statSync(path!).size
     terminal.emit({ file: path, sizeBytes, ...facts })
     const ports = (list: typeof facts.inputs) =>
