@@ -1,6 +1,6 @@
 // The figures of a report: original and result on every target there is, interleaved in one run each.
 import type { Model } from '../ir/graph.ts'
-import { type Candidate, compare, type Comparison } from '../profile/measure.ts'
+import { type Candidate, type Comparison, compare } from '../profile/measure.ts'
 import type { Workbench } from '../profile/prepare.ts'
 import { type TargetName, targetNames } from '../profile/target.ts'
 

@@ -1,8 +1,9 @@
 // Gains: first-order Taylor importance of every unit, from labels or from the model's own distribution.
 // Without labels the targets are drawn from what the model predicts (the Fisher information): imitating
 // itself it would have no gradient at all.
-import { criteria, statistics } from '../compress/registry.ts'
+
 import { observe, observer } from '../compress/observe.ts'
+import { criteria, statistics } from '../compress/registry.ts'
 import { scoreUnits, type UnitScores } from '../compress/score.ts'
 import { findUnits } from '../compress/units.ts'
 import { batches, type Dataset } from '../data/dataset.ts'

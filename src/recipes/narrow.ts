@@ -1,6 +1,7 @@
 // One round of narrowing: gains → plan within a budget → cut, checked by the clock when it matters.
-import { applyPlan, composeKept } from '../compress/apply.ts'
+
 import { explainPlan } from '../compress/allocate/knapsack.ts'
+import { applyPlan, composeKept } from '../compress/apply.ts'
 import type { AllocationProblem } from '../compress/contracts.ts'
 import type { Plan } from '../compress/plan.ts'
 import { allocators } from '../compress/registry.ts'

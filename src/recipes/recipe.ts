@@ -7,6 +7,9 @@ import type { DeviceFacts } from '../profile/device.ts'
 import type { Comparison } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
 
+/** Passes over the training samples unless a request says otherwise. */
+export const DEFAULT_EPOCHS = 12
+
 /** What the result must reach. Exactly one of `speedup` and `latencyMs`. */
 export interface Goal {
   /** Times faster than the unchanged model on the same target. */

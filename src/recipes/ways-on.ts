@@ -1,56 +1,48 @@
 // Three cheapest ways on after a missed goal, each with a figure that was predicted or measured.
 import type { Plan } from '../compress/plan.ts'
 import type { Model } from '../ir/graph.ts'
-import type { Subject } from '../profile/layers.ts'
 import { compare } from '../profile/measure.ts'
-import type { Workbench } from '../profile/prepare.ts'
-import type { Pricing } from '../profile/price.ts'
 import { targetNames } from '../profile/target.ts'
-import type { CompressRequest } from './recipe.ts'
+import type { FlowContext } from './flow.ts'
+import { DEFAULT_EPOCHS } from './recipe.ts'
 
-/** What is known when a goal was missed. */
-export interface MissedGoal {
-  readonly subject: Subject
-  readonly pricing: Pricing
-  /** Milliseconds of the unpruned model. */
-  readonly whole: number
+/** What a missed goal ended with. */
+export interface Outcome {
   readonly small: Model
-  readonly bench: Workbench
-  readonly request: CompressRequest
   /** Accuracy or agreement lost, 0…1. */
   readonly lost: number
 }
 
 /** Returns up to three ways on, cheapest first. */
-export async function waysOn(missed: MissedGoal): Promise<string[]> {
+export async function waysOn(context: FlowContext, outcome: Outcome): Promise<string[]> {
   const ways = [
-    ...recoverLonger(missed),
-    reachableGoal(missed),
-    ...heavyLayers(missed),
-    ...(await smallerInput(missed)),
-    ...(await otherTarget(missed)),
+    ...recoverLonger(context, outcome),
+    reachableGoal(context),
+    ...heavyLayers(context),
+    ...(await smallerInput(context, outcome)),
+    ...(await otherTarget(context, outcome)),
   ]
   return ways.slice(0, 3)
 }
 
-function recoverLonger({ request, lost }: MissedGoal): string[] {
+function recoverLonger({ request }: FlowContext, { lost }: Outcome): string[] {
   const { accuracyDrop } = request.goal
   if (accuracyDrop === undefined || lost <= accuracyDrop || request.training === undefined)
     return []
-  const epochs = 2 * (request.epochs ?? 12)
+  const epochs = 2 * (request.epochs ?? DEFAULT_EPOCHS)
   return [
     `Recover longer: --epochs ${epochs} (the loss of accuracy was still ${(100 * lost).toFixed(1)} points)`,
   ]
 }
 
-function reachableGoal({ pricing, whole, request }: MissedGoal): string {
+function reachableGoal({ pricing, wholeMs, request }: FlowContext): string {
   const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
-  const most = whole / pricing.price(smallest)
+  const most = wholeMs / pricing.price(smallest)
   return `Ask for less: channel pruning alone reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every class at its narrowest); try --speedup ${(0.9 * most).toFixed(1)}x`
 }
 
 // Where the time is left that pruning cannot take.
-function heavyLayers({ subject, pricing }: MissedGoal): string[] {
+function heavyLayers({ subject, pricing }: FlowContext): string[] {
   const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
   const times = pricing.layers(smallest)
   const total = pricing.price(smallest)
@@ -66,7 +58,10 @@ function heavyLayers({ subject, pricing }: MissedGoal): string[] {
 }
 
 // The time of the small model at half the height and width, measured where the graph allows it.
-async function smallerInput({ small, bench, whole, request }: MissedGoal): Promise<string[]> {
+async function smallerInput(
+  { bench, wholeMs, request }: FlowContext,
+  { small }: Outcome,
+): Promise<string[]> {
   const [input, ...others] = small.graph.inputs
   const shape = input?.shape
   if (input === undefined || others.length > 0 || shape?.length !== 4) return []
@@ -77,7 +72,7 @@ async function smallerInput({ small, bench, whole, request }: MissedGoal): Promi
     const candidate = await bench.candidate(model, request.target, 'half size')
     const { timings } = await compare('half size', [candidate], { rounds: 3 })
     await candidate.close?.()
-    const ratio = whole / timings[0]!.medianMs
+    const ratio = wholeMs / timings[0]!.medianMs
     return [
       `Feed smaller pictures: at ${halved.slice(2).join('×')} this model is ${ratio.toFixed(1)}× faster than the original (measured; it needs training at that size)`,
     ]
@@ -87,14 +82,17 @@ async function smallerInput({ small, bench, whole, request }: MissedGoal): Promi
   }
 }
 
-async function otherTarget({ small, bench, whole, request }: MissedGoal): Promise<string[]> {
+async function otherTarget(
+  { bench, wholeMs, request }: FlowContext,
+  { small }: Outcome,
+): Promise<string[]> {
   for (const target of targetNames) {
     if (target === request.target || (await bench.missing(target)) !== undefined) continue
     const candidate = await bench.candidate(small, target, target)
     const { timings } = await compare(target, [candidate], { rounds: 3 })
     await candidate.close?.()
     const ms = timings[0]!.medianMs
-    if (ms < whole) return [`Run it on ${target}: ${ms.toFixed(3)} ms (measured)`]
+    if (ms < wholeMs) return [`Run it on ${target}: ${ms.toFixed(3)} ms (measured)`]
   }
   return []
 }

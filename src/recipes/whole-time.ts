@@ -1,6 +1,6 @@
 // How much faster is a whole model than another on a target: measured interleaved, remembered, repeatable.
 import type { Model } from '../ir/graph.ts'
-import { compare, type Comparison } from '../profile/measure.ts'
+import { type Comparison, compare } from '../profile/measure.ts'
 import type { Workbench } from '../profile/prepare.ts'
 import type { PriceTable } from '../profile/table.ts'
 import { fingerprintOf } from './steps.ts'

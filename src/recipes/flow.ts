@@ -1,0 +1,289 @@
+// The frame of every recipe: baseline, prices and figures around what the recipe does in the middle.
+import type { Plan } from '../compress/plan.ts'
+import { createEngine } from '../exec/create.ts'
+import type { Engine } from '../exec/engine.ts'
+import type { Model } from '../ir/graph.ts'
+import { clean } from '../passes/index.ts'
+import { runPasses } from '../passes/pass.ts'
+import { deviceFacts } from '../profile/device.ts'
+import { type Subject, subjectOf } from '../profile/layers.ts'
+import type { Comparison } from '../profile/measure.ts'
+import { Workbench } from '../profile/prepare.ts'
+import { type Pricing, priceSubject } from '../profile/price.ts'
+import { PriceTable } from '../profile/table.ts'
+import { OptionError } from '../util/errors.ts'
+import { compareEverywhere, speedupOn } from './compare-everywhere.ts'
+import { layerRows } from './layer-rows.ts'
+import type {
+  CompressRequest,
+  CompressResult,
+  FlowEvent,
+  Quality,
+  Recipe,
+  TrainingPoint,
+} from './recipe.ts'
+import { fingerprintOfModel, Steps } from './steps.ts'
+import { judgeFor, type Lesson, lessonFor } from './teach.ts'
+import { waysOn } from './ways-on.ts'
+import { measuredWhole } from './whole-time.ts'
+
+/** What a recipe has to work with. */
+export interface FlowContext {
+  readonly request: CompressRequest
+  /** The user's model after cleaning. */
+  readonly original: Model
+  readonly subject: Subject
+  readonly lesson: Lesson
+  readonly steps: Steps
+  readonly engine: Engine
+  readonly bench: Workbench
+  readonly table: PriceTable
+  readonly pricing: Pricing
+  /** Milliseconds of the original on the target. */
+  readonly wholeMs: number
+  /** Milliseconds the goal allows. */
+  readonly budgetMs: number
+  /** Tells the reader of the report something. */
+  note(text: string): void
+}
+
+/** What a recipe has made so far. */
+export interface Progress {
+  readonly model: Model
+  /** Counts per class of the original model. */
+  readonly plan: Plan
+  /** Units of the original model that are left, per class that lost some. */
+  readonly kept: Readonly<Record<string, readonly number[]>>
+  /** Why no class keeps less. */
+  readonly reasons: Readonly<Record<string, string>>
+  readonly history: readonly TrainingPoint[]
+}
+
+/** Runs a request: the recipe's `compress` between measuring what is there and measuring what came out. */
+export async function runFlow(
+  recipe: Pick<Recipe, 'name' | 'paper'>,
+  request: CompressRequest,
+  {
+    onEvent,
+    compress,
+  }: {
+    readonly onEvent: (event: FlowEvent) => void
+    readonly compress: (context: FlowContext) => Promise<Progress>
+  },
+): Promise<CompressResult> {
+  const notes: string[] = []
+  const bench = new Workbench({ threads: 1 })
+  const engine = await createEngine({
+    threads: request.threads,
+    onFallback: (reason) => notes.push(reason),
+  })
+  try {
+    const start = prepare(recipe, request, onEvent)
+    const { steps, original, lesson } = start
+    const table = await openTable(request, bench)
+    const { wholeMs, before } = await baseline({ ...start, request, engine, bench, table })
+    const budgetMs = budgetOf(request, wholeMs)
+    const subject = subjectOf(original)
+    const pricing = await prices(subject, { steps, request, bench, table, wholeMs })
+    const note = (text: string) => void notes.push(text)
+    const context = {
+      ...start,
+      request,
+      subject,
+      engine,
+      bench,
+      table,
+      pricing,
+      wholeMs,
+      budgetMs,
+      note,
+    }
+    const compileAlone = wholeMs <= budgetMs
+    if (compileAlone) note('The goal is met by compiling alone: nothing was pruned')
+    const done = compileAlone ? untouched(original) : await compress(context)
+    const { comparisons, after } = await figures(context, done.model)
+    const quality = qualityOf(request, lesson, { before, after })
+    const verdict = judgeGoal(context, { comparisons, quality })
+    return {
+      name: request.name,
+      original,
+      small: done.model,
+      plan: done.plan,
+      recipe: { name: recipe.name, paper: recipe.paper },
+      layers: layerRows(subject, pricing, done),
+      quality,
+      training: done.history,
+      comparisons,
+      goal: request.goal,
+      reached: verdict.gap === '',
+      gap: verdict.gap,
+      waysOn:
+        verdict.gap === '' ? [] : await waysOn(context, { small: done.model, lost: verdict.lost }),
+      notes,
+      priceTable: {
+        fingerprint: table.fingerprint,
+        points: pricing.points,
+        target: request.target,
+      },
+      device: deviceFacts(),
+      seed: request.seed,
+      steps: steps.records,
+    }
+  } finally {
+    await engine.close()
+    await bench.close()
+  }
+}
+
+/** A recipe's starting point: nothing done. */
+export function untouched(original: Model): Progress {
+  const plan: Plan = { format: 1, keep: {}, mask: {} }
+  return { model: original, plan, kept: {}, reasons: {}, history: [] }
+}
+
+type Start = Pick<FlowContext, 'original' | 'lesson' | 'steps'>
+
+function prepare(
+  { name }: Pick<Recipe, 'name'>,
+  request: CompressRequest,
+  onEvent: (event: FlowEvent) => void,
+): Start {
+  const original = runPasses(request.model, clean).model
+  const { goal, target, threads, epochs, seed, training, evaluation, description } = request
+  const labels = request.useLabels && training?.labelled === true
+  const lesson = lessonFor(original, description, { labels })
+  const data = [training, evaluation].map((set) => set && [set.name, set.length])
+  const key = { name, goal, target, threads, epochs, seed, data, labels, description }
+  const steps = new Steps(request.workFolder, [fingerprintOfModel(original), key], onEvent)
+  return { original, lesson, steps }
+}
+
+async function openTable(
+  { target, cacheFolder }: CompressRequest,
+  bench: Workbench,
+): Promise<PriceTable> {
+  const engine = target === 'wasm' ? process.versions.v8 : (await bench.engine(target)).version
+  return PriceTable.open(cacheFolder, { target, engine, threads: bench.threads })
+}
+
+type Scoring = Pick<FlowContext, 'request' | 'original' | 'lesson' | 'engine'>
+
+async function baseline(
+  parts: Scoring & Pick<FlowContext, 'steps' | 'bench' | 'table'>,
+): Promise<{ wholeMs: number; before: number | undefined }> {
+  const { steps, original, request, bench, table } = parts
+  const { data } = await steps.run(
+    { name: 'baseline', title: 'Measuring the model as it is' },
+    async () => {
+      const wholeMs = await measuredWhole(original, { bench, table })
+      const before = await score(parts, original)
+      const figure = before === undefined ? '' : `, ${percent(before.value)} ${before.kind}`
+      return {
+        data: { wholeMs, before: before?.value ?? null },
+        summary: `${wholeMs.toFixed(3)} ms on ${request.target}${figure}`,
+      }
+    },
+  )
+  return { wholeMs: data.wholeMs, before: data.before ?? undefined }
+}
+
+function budgetOf({ goal: { speedup, latencyMs } }: CompressRequest, wholeMs: number): number {
+  if (speedup !== undefined && latencyMs === undefined) return wholeMs / speedup
+  if (latencyMs !== undefined && speedup === undefined) return latencyMs
+  throw new OptionError('A goal needs either a speed-up or a latency')
+}
+
+async function prices(
+  subject: Subject,
+  {
+    steps,
+    request,
+    bench,
+    table,
+    wholeMs,
+  }: Pick<FlowContext, 'steps' | 'request' | 'bench' | 'table' | 'wholeMs'>,
+): Promise<Pricing> {
+  const { signal } = request
+  let pricing: Pricing | undefined
+  await steps.run(
+    { name: 'prices', title: `Pricing layers on ${request.target}` },
+    async (report) => {
+      pricing = await priceSubject(subject, table, {
+        bench,
+        wholeMs,
+        onProgress: (done, detail) => report(done, undefined, detail),
+        ...(signal && { signal }),
+      })
+      const { points } = pricing
+      return { data: null, summary: `${points} prices for ${subject.layers.length} layers` }
+    },
+  )
+  // A replayed step left its prices in the table: reading them measures nothing.
+  return pricing ?? priceSubject(subject, table, { bench, wholeMs })
+}
+
+async function figures(
+  context: FlowContext,
+  small: Model,
+): Promise<{ comparisons: Comparison[]; after: number | undefined }> {
+  const { steps, request, original, bench } = context
+  const { data } = await steps.run(
+    { name: 'figures', title: 'Measuring the result' },
+    async (report) => {
+      const after = (await score(context, small))?.value ?? null
+      const { comparisons, notes } = await compareEverywhere(original, small, {
+        bench,
+        target: request.target,
+        onProgress: (done, detail) => report(done, undefined, detail),
+      })
+      const { median } = speedupOn(comparisons, request.target)
+      return {
+        data: { comparisons, after, notes },
+        summary: `${median.toFixed(2)}× faster on ${request.target}`,
+      }
+    },
+  )
+  data.notes.forEach(context.note)
+  return { comparisons: data.comparisons, after: data.after ?? undefined }
+}
+
+async function score(
+  { request, original, lesson, engine }: Scoring,
+  model: Model,
+): Promise<{ kind: Quality['kind']; value: number } | undefined> {
+  const dataset = request.evaluation
+  if (dataset === undefined) return undefined
+  const judge = await judgeFor(original, lesson, { dataset, engine })
+  return { kind: judge.kind, value: await judge.score(model) }
+}
+
+function qualityOf(
+  { evaluation }: CompressRequest,
+  lesson: Lesson,
+  { before, after }: { before: number | undefined; after: number | undefined },
+): Quality | undefined {
+  if (evaluation === undefined || before === undefined || after === undefined) return undefined
+  const counts = lesson.countsClasses && lesson.usesLabels && evaluation.labelled
+  const kind = counts ? 'accuracy' : 'agreement'
+  return { kind, before, after, samples: evaluation.length, dataset: evaluation.name }
+}
+
+function judgeGoal(
+  { request, wholeMs, budgetMs }: FlowContext,
+  { comparisons, quality }: { comparisons: readonly Comparison[]; quality: Quality | undefined },
+): { gap: string; lost: number } {
+  const { median } = speedupOn(comparisons, request.target)
+  const wanted = wholeMs / budgetMs
+  const lost = quality === undefined ? 0 : quality.before - quality.after
+  const drop = request.goal.accuracyDrop
+  const parts: string[] = []
+  if (wanted > 1 && median < wanted)
+    parts.push(`${median.toFixed(2)}× faster instead of ${wanted.toFixed(2)}×`)
+  if (drop !== undefined && lost > drop)
+    parts.push(`${percent(lost)} lost instead of at most ${percent(drop)}`)
+  return { gap: parts.join('; '), lost }
+}
+
+function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`
+}

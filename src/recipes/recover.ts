@@ -1,0 +1,78 @@
+// Recover: the narrowed network learns from the original again; norms re-estimated first.
+import { recalibrateBatchNorm } from '../train/batch-norm.ts'
+import { sgd } from '../train/optimizers.ts'
+import { cosine, warmUp } from '../train/schedules.ts'
+import { train } from '../train/train.ts'
+import type { FlowContext, Progress } from './flow.ts'
+
+/** One stretch of training. */
+export interface Recovery {
+  readonly name: string
+  readonly title: string
+  readonly epochs: number
+  /** The last stretch anneals to zero; earlier ones stay warm for what follows. */
+  readonly isLast: boolean
+  readonly seed: number
+}
+
+const BATCH = 64
+const RATE = 0.02
+/** Networks whose norms were folded diverge at the usual rate. */
+const RATE_WITHOUT_NORMS = 0.002
+
+/** Trains the model as it now is and returns it with the curve extended. Throws where the request was aborted; the checkpoint stays. */
+export async function recover(
+  { request, original, lesson, engine, steps }: FlowContext,
+  progress: Progress,
+  { name, title, epochs, isLast, seed }: Recovery,
+): Promise<Progress> {
+  const { training, signal } = request
+  if (training === undefined) return progress
+  const { data, model } = await steps.run({ name, title }, async (report, path) => {
+    const { input } = lesson
+    const settled = await recalibrateBatchNorm(progress.model, {
+      dataset: training,
+      description: input,
+      engine,
+      seed,
+    })
+    const hasNorms = settled.graph.nodes.some(({ op }) => op === 'BatchNormalization')
+    const rate = hasNorms ? RATE : RATE_WITHOUT_NORMS
+    const trained = await train(settled, {
+      data: training,
+      description: input,
+      engine,
+      loss: lesson.loss,
+      outputs: lesson.outputs,
+      ...(lesson.loss.needs.teacher && { teacher: original }),
+      optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
+      schedule: isLast ? warmUp(cosine(rate), 0.03) : cosine(rate, { final: rate / 2 }),
+      epochs,
+      batch: Math.min(BATCH, training.length),
+      seed,
+      ...(input.kind === 'image' && {
+        augment: { crop: Math.round(input.width / 8), flip: true },
+      }),
+      checkpoint: { path },
+      onProgress: ({ step, steps: all, leftMs, loss, samplesPerSecond }) =>
+        report(
+          step / all,
+          leftMs,
+          `loss ${loss.toFixed(3)}, ${samplesPerSecond.toFixed(0)} samples/s`,
+        ),
+      ...(signal && { signal }),
+    })
+    if (!trained.finished) {
+      signal?.throwIfAborted()
+      throw new Error('internal: training stopped before its end')
+    }
+    const offset = progress.history.at(-1)?.step ?? 0
+    const points = trained.history.map((point) => ({ ...point, step: point.step + offset }))
+    return {
+      data: { points },
+      model: trained.model,
+      summary: `loss ${trained.history.at(-1)?.loss.toFixed(3)} after ${trained.steps} steps`,
+    }
+  })
+  return { ...progress, model: model!, history: [...progress.history, ...data.points] }
+}
