@@ -1,11 +1,10 @@
 // The units laws: what consumers ignore, producers may change; and a masked network equals the cut one.
 import { describe, expect, it } from 'vitest'
 import { cut, mask } from '../../src/compress/cut.ts'
-import { findUnits, type Role, type UnitClass } from '../../src/compress/units.ts'
+import { findUnits } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
-import type { Model } from '../../src/ir/graph.ts'
-import { floatData, sizeOf } from '../../src/tensor/tensor.ts'
-import { createRandom, type Random } from '../../src/util/random.ts'
+import { createRandom } from '../../src/util/random.ts'
+import { someOf, withSlices } from '../compress/change.ts'
 import { testNets } from '../compress/nets.ts'
 import { difference, randomFeeds, runOnHost } from '../compress/run.ts'
 
@@ -80,31 +79,3 @@ describe('every class of every network', () => {
         expect(left.byName.get(key)?.size, key).toBe(kept[key]!.filter((bit) => bit === 1).length)
     })
 })
-
-function someOf(size: number, random: Random): Uint8Array {
-  const order = random.permutation(size)
-  const kept = new Uint8Array(size)
-  for (const unit of order.slice(0, Math.max(1, Math.floor(size * 0.6)))) kept[unit] = 1
-  return kept
-}
-
-interface Change {
-  readonly found: UnitClass
-  readonly unit: number
-  readonly role: Role
-  value(): number
-}
-
-function withSlices(model: Model, { found, unit, role, value }: Change): Model {
-  const weights = model.weights.copy()
-  for (const member of found.members) {
-    if (member.role !== role) continue
-    const t = weights.get(member.weight)
-    const data = floatData(t).slice()
-    const inner = sizeOf(t.shape.slice(member.axis + 1))
-    for (let i = 0; i < data.length; i++)
-      if (member.units[Math.floor(i / inner) % member.units.length] === unit) data[i] = value()
-    weights.set(member.weight, { ...t, data })
-  }
-  return { ...model, weights }
-}
