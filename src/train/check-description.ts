@@ -44,6 +44,7 @@ export interface DescriptionCheck {
 
 /** A misfit that a better candidate undercuts by less says nothing: batches differ by as much. */
 const MARGIN = 0.6
+const LEAST_DIFFERENCE = 0.05
 
 /** Compares a description with the presets on real samples. Changes nothing and chooses nothing. */
 export async function checkDescription(
@@ -113,7 +114,8 @@ function judge(
   const misfits = [given!, ...sorted]
   const what =
     evidence === 'batch-norm' ? 'the statistics of its norms' : 'how sure its outputs are'
-  if (best === undefined || best.misfit >= MARGIN * given!.misfit)
+  const limit = Math.min(MARGIN * given!.misfit, given!.misfit - LEAST_DIFFERENCE)
+  if (best === undefined || best.misfit >= limit)
     return {
       verdict: 'fits',
       evidence,
