@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { describe, expect, it } from 'vitest'
 import { emitModule } from '../../src/compile/emit/wasm.ts'
 import {
@@ -188,5 +189,30 @@ describe('wasm emitter', () => {
     expect([...new Float32Array(memory.buffer, 128, 4)]).toEqual([600, 600, 0, 0])
     ;(exports.increment as (x: number) => void)(128)
     expect([...new Float32Array(memory.buffer, 128, 4)]).toEqual([601, 601, 1, 1])
+  })
+
+  it('emits relaxed multiply-add only when asked, and it rounds once where the machine fuses', () => {
+    // Node 20 validates relaxed SIMD only behind this flag; later versions ignore it.
+    setFlagsFromString('--experimental-wasm-relaxed-simd')
+    const [a, b, c] = [1 + 2 ** -12, 1 + 2 ** -12, -1]
+    const sum = madd(load(at(0)), load(at(0, 16)), splat(c))
+    const fn = pure(sum)
+    const memory = { kind: 'export', pages: 1 } as const
+    const args = [0, 32]
+    const run = [{ kind: 'call' as const, function: fn.name, args }]
+    const results = [true, false].map((fma) => {
+      const code = emitModule({ functions: [fn], run, memory, fma })
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code as BufferSource))
+      const floats = new Float32Array((exports.memory as WebAssembly.Memory).buffer)
+      floats.fill(a, 0, 4)
+      floats.fill(b, 4, 8)
+      ;(exports.run as () => void)()
+      return floats[8]!
+    })
+    const twice = Math.fround(Math.fround(a * b) + c)
+    expect(results[1]).toBe(twice)
+    expect([Math.fround(a * b + c), twice]).toContain(results[0])
+    const relaxed = emitModule({ functions: [fn], run, memory, fma: true })
+    expect(relaxed).not.toEqual(emitModule({ functions: [fn], run, memory }))
   })
 })

@@ -1,6 +1,6 @@
 // Checks a tile function before it is emitted: types, names, bounds, and register pressure.
 import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from './nodes.ts'
-import { operandsOf, sharedNodes, tripsOf } from './build.ts'
+import { operandsOf, tripsOf } from './build.ts'
 
 /** Vector registers that V8 leaves on x64; more live values cost about half the speed (kernels.md §1.2). */
 export const VECTOR_REGISTERS = 15
@@ -168,22 +168,40 @@ function readsBeforeSet(list: readonly TileStatement[], set = new Set<string>())
   return found
 }
 
-// Vectors on the stack while an expression is evaluated, plus shared nodes kept aside.
+// Vectors that hold intermediate results while an expression is evaluated, shared ones until their last use.
 function temporariesOf(root: TileExpr): number {
-  const shared = sharedNodes(root)
-  const depths = new Map<TileExpr, number>()
-  const depth = (e: TileExpr): number => {
-    if (e.kind === 'get') return 0
-    const known = depths.get(e)
-    if (known !== undefined) return known
-    let held = 0
-    let most = 1
+  const uses = new Map<TileExpr, number>()
+  const count = (e: TileExpr) => {
     for (const operand of operandsOf(e)) {
-      most = Math.max(most, held + depth(operand))
-      held += operand.kind === 'get' ? 0 : 1
+      const before = uses.get(operand) ?? 0
+      uses.set(operand, before + 1)
+      if (before === 0) count(operand)
     }
-    depths.set(e, most)
-    return most
   }
-  return depth(root) + [...shared].filter((e) => e !== root).length
+  count(root)
+  const done = new Set<TileExpr>()
+  let [live, peak] = [0, 0]
+  const release = (e: TileExpr) => {
+    if (e.kind === 'get') return
+    const left = uses.get(e)! - 1
+    uses.set(e, left)
+    if (left === 0) live--
+  }
+  const evaluate = (e: TileExpr) => {
+    if (e.kind === 'get' || done.has(e)) return
+    done.add(e)
+    const operands = operandsOf(e)
+    for (const operand of operands) evaluate(operand)
+    if (e.kind === 'madd') {
+      // The product waits beside the addend.
+      release(e.a)
+      release(e.b)
+      peak = Math.max(peak, live + 1)
+      release(e.c)
+    } else for (const operand of operands) release(operand)
+    live++
+    peak = Math.max(peak, live)
+  }
+  evaluate(root)
+  return peak
 }
