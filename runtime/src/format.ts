@@ -161,31 +161,31 @@ export function parseManifest(text: string): Manifest {
 /** Checks that a value is a manifest this code can run. Throws BundleError that names the field. */
 export function checkManifest(value: unknown): Manifest {
   const m = record(value, 'manifest')
-  if (m['format'] !== 'tersor-bundle') fail('the manifest is not of a Tersor bundle')
-  if (m['version'] !== FORMAT_VERSION)
+  if (m.format !== 'tersor-bundle') fail('the manifest is not of a Tersor bundle')
+  if (m.version !== FORMAT_VERSION)
     fail(
-      `the bundle has format version ${m['version']}, this runtime reads ${FORMAT_VERSION}: update @tersor/runtime or compile again`,
+      `the bundle has format version ${m.version}, this runtime reads ${FORMAT_VERSION}: update @tersor/runtime or compile again`,
     )
-  string(m['name'], 'name')
-  const memoryBytes = count(m['memoryBytes'], 'memoryBytes')
+  string(m.name, 'name')
+  const memoryBytes = count(m.memoryBytes, 'memoryBytes')
   if (memoryBytes > 2 ** 32) fail('"memoryBytes" exceeds 4 GiB')
-  const weights = file(m['weights'], 'weights')
-  const address = count(record(m['weights'], 'weights')['address'], 'weights.address')
+  const weights = file(m.weights, 'weights')
+  const address = count(record(m.weights, 'weights').address, 'weights.address')
   if (address + weights.bytes > memoryBytes) fail('"weights" lie outside the memory')
-  file(m['code'], 'code')
-  list(record(m['code'], 'code')['features'], 'code.features').forEach((feature) => {
+  file(m.code, 'code')
+  list(record(m.code, 'code').features, 'code.features').forEach((feature) => {
     if (feature !== 'simd128' && feature !== 'relaxed-simd')
       fail(`unknown feature ${JSON.stringify(feature)} in "code.features"`)
   })
-  list(m['inputs'], 'inputs').forEach((item, i) => {
+  list(m.inputs, 'inputs').forEach((item, i) => {
     boundValue(item, `inputs[${i}]`, memoryBytes)
-    inputDescription(record(item, '')['description'], `inputs[${i}].description`)
+    inputDescription(record(item, '').description, `inputs[${i}].description`)
   })
-  const outputs = list(m['outputs'], 'outputs')
+  const outputs = list(m.outputs, 'outputs')
   outputs.forEach((item, i) => {
     boundValue(item, `outputs[${i}]`, memoryBytes)
     string(
-      record(record(item, '')['description'], `outputs[${i}].description`)['kind'],
+      record(record(item, '').description, `outputs[${i}].description`).kind,
       'description.kind',
     )
   })
@@ -208,41 +208,41 @@ const DTYPES: readonly string[] = [
 
 function boundValue(item: unknown, path: string, memoryBytes: number): void {
   const v = record(item, path)
-  string(v['name'], `${path}.name`)
-  if (!DTYPES.includes(v['dtype'] as string)) fail(`unknown dtype in "${path}"`)
-  if (v['storage'] !== 'float32' && v['storage'] !== 'int32') fail(`unknown storage in "${path}"`)
-  const size = list(v['shape'], `${path}.shape`).reduce<number>(
+  string(v.name, `${path}.name`)
+  if (!DTYPES.includes(v.dtype as string)) fail(`unknown dtype in "${path}"`)
+  if (v.storage !== 'float32' && v.storage !== 'int32') fail(`unknown storage in "${path}"`)
+  const size = list(v.shape, `${path}.shape`).reduce<number>(
     (product, dim) => product * count(dim, `${path}.shape`),
     1,
   )
-  const address = count(v['address'], `${path}.address`)
+  const address = count(v.address, `${path}.address`)
   if (address % 4 !== 0) fail(`"${path}.address" is not a multiple of 4`)
   if (address + size * 4 > memoryBytes) fail(`"${path}" lies outside the memory`)
 }
 
 function inputDescription(item: unknown, path: string): void {
   const d = record(item, path)
-  if (d['kind'] === 'tensor') return
-  if (d['kind'] !== 'image') fail(`unknown kind in "${path}"`)
-  count(d['width'], `${path}.width`)
-  count(d['height'], `${path}.height`)
-  if (!['rgb', 'bgr', 'gray'].includes(d['colour'] as string)) fail(`unknown colour in "${path}"`)
-  if (d['layout'] !== 'nchw' && d['layout'] !== 'nhwc') fail(`unknown layout in "${path}"`)
-  if (d['fit'] !== 'stretch' && d['fit'] !== 'cover') fail(`unknown fit in "${path}"`)
-  const channels = d['colour'] === 'gray' ? 1 : 3
-  const numbers = [d['scale'], ...list(d['mean'], `${path}.mean`), ...list(d['std'], `${path}.std`)]
+  if (d.kind === 'tensor') return
+  if (d.kind !== 'image') fail(`unknown kind in "${path}"`)
+  count(d.width, `${path}.width`)
+  count(d.height, `${path}.height`)
+  if (!['rgb', 'bgr', 'gray'].includes(d.colour as string)) fail(`unknown colour in "${path}"`)
+  if (d.layout !== 'nchw' && d.layout !== 'nhwc') fail(`unknown layout in "${path}"`)
+  if (d.fit !== 'stretch' && d.fit !== 'cover') fail(`unknown fit in "${path}"`)
+  const channels = d.colour === 'gray' ? 1 : 3
+  const numbers = [d.scale, ...list(d.mean, `${path}.mean`), ...list(d.std, `${path}.std`)]
   if (numbers.length !== 1 + 2 * channels || numbers.some((x) => typeof x !== 'number'))
     fail(`"${path}" needs a scale, and ${channels} mean and std`)
 }
 
 function file(item: unknown, path: string): { bytes: number } {
   const f = record(item, path)
-  const name = string(f['file'], `${path}.file`)
+  const name = string(f.file, `${path}.file`)
   // A manifest must not reach outside its own folder.
   if (!/^[\w-][\w.-]*$/.test(name)) fail(`"${path}.file" is not a plain file name`)
-  if (!/^[0-9a-f]{64}$/.test(string(f['sha256'], `${path}.sha256`)))
+  if (!/^[0-9a-f]{64}$/.test(string(f.sha256, `${path}.sha256`)))
     fail(`"${path}.sha256" is not a SHA-256`)
-  return { bytes: count(f['bytes'], `${path}.bytes`) }
+  return { bytes: count(f.bytes, `${path}.bytes`) }
 }
 
 function record(value: unknown, path: string): Record<string, unknown> {

@@ -25,6 +25,8 @@ export type { ModelInput, OutputTensor, TensorArray, TensorInput } from './insta
 export type { Pixels } from './describe.ts'
 export type { BundleSource } from './source.ts'
 
+const DISPOSED = 'Cannot run: the model was disposed of'
+
 /** How a bundle is loaded. */
 export interface LoadOptions {
   /** Run in a worker; default true in a page, false in Node and inside workers. */
@@ -76,7 +78,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
   }
   let instance: Awaited<ReturnType<typeof instantiate>> | undefined = await instantiate(parts)
   const runSync = (inputs: Readonly<Record<string, ModelInput>>) => {
-    if (instance === undefined) throw new InputError('Cannot run: the model was disposed of')
+    if (instance === undefined) throw new InputError(DISPOSED)
     return instance.run(inputs)
   }
   return modelOf(manifest, {
@@ -141,16 +143,19 @@ async function startWorker() {
   }
   const port = isNode ? await nodeWorker(receive, failAll) : webWorker(receive, failAll)
   let next = 0
+  let isStopped = false
   return {
     ask: (question: Question) =>
       new Promise<unknown>((resolve, reject) => {
+        if (isStopped) throw new InputError(DISPOSED)
         const id = next++
         waiting.set(id, { resolve, reject })
         port.post({ ...question, id })
       }),
     stop: () => {
+      isStopped = true
       port.stop()
-      failAll('Cannot run: the model was disposed of')
+      failAll(DISPOSED)
     },
   }
 }

@@ -77,7 +77,7 @@ export async function instantiate({ manifest, code, weights }: BundleParts): Pro
     const compiled = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, {
       env: { memory },
     })
-    run = compiled.instance.exports['run']
+    run = compiled.instance.exports.run
   } catch (error) {
     throw new BundleError(
       `Cannot load the bundle: this engine rejects its code, which needs ${manifest.code.features.join(' and ')} (${(error as Error).message})`,

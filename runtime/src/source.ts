@@ -25,7 +25,8 @@ export async function readBundle(source: BundleSource): Promise<BundleParts> {
   if (source instanceof ArrayBuffer) return unpackSingleFile(new Uint8Array(source))
   if (source instanceof Uint8Array) return unpackSingleFile(source)
   if (typeof source === 'string' || source instanceof URL) return readFrom(String(source))
-  return { ...source, manifest: checkManifest(source.manifest) }
+  const { manifest, code, weights } = source
+  return { manifest: checkManifest(manifest), code, weights }
 }
 
 async function readFrom(place: string): Promise<BundleParts> {

@@ -12,7 +12,7 @@ import {
 import type { Model } from '../ir/graph.ts'
 import { clean, deploy, runPasses } from '../passes/index.ts'
 import type { Dtype } from '../tensor/tensor.ts'
-import { CompileError, didYouMean, OptionError } from '../util/errors.ts'
+import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
 import { emitModule } from './emit/wasm.ts'
 import { fixModel } from './fix.ts'
 import { storageOf } from './layout.ts'
@@ -20,6 +20,7 @@ import { lowerOffers } from './lower.ts'
 import { type PlacedProgram, placeProgram } from './place.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
+import { checkTile } from './tile/check.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
 /** What inputs and outputs mean; it travels in the bundle. */
@@ -68,6 +69,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const lowered = lowerOffers(fixed, analysis, offers)
   const program = placeProgram(lowered)
   const functions = [...new Set(program.steps.map((step) => step.function))]
+  const problems = functions.flatMap(checkTile)
+  invariant(problems.length === 0, problems.join('; '))
   const pages = Math.ceil(program.memoryBytes / 65536)
   if (pages > 65536)
     throw new CompileError(

@@ -233,7 +233,10 @@ class Lowering {
   #lower(offer: Offer): void {
     const first = offer.outputs[0]!.value
     if (offer.view && this.#roots.has(first)) return
-    if (offer.view) return this.#copyView(offer)
+    if (offer.view) {
+      this.#copyView(offer)
+      return
+    }
     const reads = offer.inputs.map(({ value, layout }) => this.#buffer(value, layout))
     const packed = offer.pack().map((data, i) => this.#constant(`${first} packed ${i}`, data))
     const writes = offer.outputs.map(({ value }) => this.#own(value))

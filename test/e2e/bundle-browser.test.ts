@@ -1,0 +1,177 @@
+// A bundle in headless Chromium, under a strict content security policy, equals the one in Node.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { extname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { load } from '@tersor/runtime'
+import { type Browser, chromium } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { singleFile, writeBundle } from '../../src/compile/bundle.ts'
+import { compile } from '../../src/compile/compile.ts'
+import { build, conv } from '../compile/bundle-harness.ts'
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const types: Record<string, string> = {
+  '.js': 'text/javascript',
+  '.html': 'text/html',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+}
+const policy =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'"
+
+const page = '<!doctype html><title>bundle</title><script type="module" src="/page.js"></script>'
+const script = `
+import { load } from '/runtime/index.js'
+globalThis.runBundle = async (source, values, options) => {
+  const model = await load(source, options)
+  const [input] = model.inputs
+  const outputs = await model.run({ [input.name]: Float32Array.from(values) })
+  model.dispose()
+  return Object.values(outputs).map(({ data }) => Array.from(data))
+}
+globalThis.runBitmap = async (source, bytes, options) => {
+  const model = await load(source, options)
+  const image = new ImageData(Uint8ClampedArray.from(bytes), 5, 6)
+  const bitmap = await createImageBitmap(image)
+  const [input] = model.inputs
+  const outputs = await model.run({ [input.name]: bitmap })
+  model.dispose()
+  return Object.values(outputs).map(({ data }) => Array.from(data))
+}
+globalThis.isReady = true
+`
+
+const compiled = compile(
+  build([[1, 3, 6, 5]], (b, x) => {
+    const y = b.op('Relu', [conv(b, x, 13)])
+    return b.op('Softmax', [b.op('Flatten', [conv(b, b.op('Add', [y, conv(b, y, 13, 2)]), 5)])])
+  }),
+  {
+    description: {
+      inputs: {
+        x0: {
+          kind: 'image',
+          width: 5,
+          height: 6,
+          colour: 'rgb',
+          layout: 'nchw',
+          scale: 1 / 255,
+          mean: [0.4, 0.5, 0.6],
+          std: [0.2, 0.3, 0.25],
+          fit: 'stretch',
+        },
+      },
+    },
+  },
+)
+const values = Array.from({ length: 90 }, (_, i) => Math.fround(Math.sin(i * 1.7)))
+const pixels = Array.from({ length: 120 }, (_, i) => (i % 4 === 3 ? 255 : (i * 37) % 256))
+
+const globals = 'globalThis' as const
+
+describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () => {
+  let browser: Browser
+  let server: Server
+  let folder: string
+  let origin: string
+
+  beforeAll(async () => {
+    execFileSync('npx', ['tsc', '--build', 'runtime'], { cwd: root, stdio: 'ignore' })
+    folder = await mkdtemp(join(tmpdir(), 'tersor-browser-'))
+    await writeBundle(compiled, join(folder, 'bundle'))
+    await writeFile(join(folder, 'model.tersor'), singleFile(compiled))
+    await writeFile(join(folder, 'index.html'), page)
+    await writeFile(join(folder, 'page.js'), script)
+    server = createServer(async (request, response) => {
+      const path = normalize(new URL(request.url!, 'http://localhost').pathname)
+      const file = path.startsWith('/runtime/')
+        ? join(root, 'runtime/dist', path.slice('/runtime/'.length))
+        : join(folder, path === '/' ? 'index.html' : path)
+      try {
+        const body = await readFile(file)
+        response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream')
+        response.setHeader('content-security-policy', policy)
+        response.end(body)
+      } catch {
+        response.statusCode = 404
+        response.end()
+      }
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    browser = await chromium.launch({
+      executablePath,
+      args: [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    })
+  }, 120_000)
+
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  const open = async () => {
+    const tab = await browser.newPage()
+    const problems: string[] = []
+    tab.on('pageerror', (error) => problems.push(error.message))
+    tab.on('console', (message) => {
+      if (message.type() === 'error' && !message.text().includes('favicon'))
+        problems.push(message.text())
+    })
+    await tab.goto(origin)
+    await tab.waitForFunction(`${globals}.isReady === true`)
+    return { tab, problems }
+  }
+
+  const call = (name: string, ...args: unknown[]) =>
+    `${globals}.${name}(${args.map((arg) => JSON.stringify(arg)).join(', ')})`
+
+  it.each([
+    ['folder in a worker', '/bundle/', {}],
+    ['folder on the page', '/bundle/', { worker: false }],
+    ['single file in a worker', '/model.tersor', {}],
+  ])('a %s gives the very numbers of Node', async (_, source, options) => {
+    const node = await load(compiled)
+    const expected = Object.values(await node.run({ x0: Float32Array.from(values) }))
+    const { tab, problems } = await open()
+    const found = await tab.evaluate(call('runBundle', source, values, options))
+    expect(found).toEqual(expected.map(({ data }) => Array.from(data as Float32Array)))
+    expect(problems.filter((text) => !text.includes('404'))).toEqual([])
+    await tab.close()
+  })
+
+  it('an ImageBitmap gives what its pixels give in Node', async () => {
+    const node = await load(compiled)
+    const image = { data: Uint8Array.from(pixels), width: 5, height: 6 }
+    const expected = Object.values(await node.run({ x0: image }))
+    const { tab } = await open()
+    const found = await tab.evaluate(call('runBitmap', '/bundle/', pixels, {}))
+    expect(found).toEqual(expected.map(({ data }) => Array.from(data as Float32Array)))
+    await tab.close()
+  })
+
+  it('an altered bundle is refused in the page too', async () => {
+    await writeFile(join(folder, 'bad.tersor'), singleFile(compiled).fill(7, -40))
+    const { tab } = await open()
+    await expect(tab.evaluate(call('runBundle', '/bad.tersor', values, {}))).rejects.toThrow(
+      /Cannot load the bundle: its weights was altered|were altered|was altered/,
+    )
+    await tab.close()
+  })
+})

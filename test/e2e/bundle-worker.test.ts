@@ -1,0 +1,63 @@
+// The built runtime in worker threads of Node equals the runtime on the main thread.
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { load } from '@tersor/runtime'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeBundle } from '../../src/compile/bundle.ts'
+import { compile } from '../../src/compile/compile.ts'
+import { build, conv } from '../compile/bundle-harness.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const built = join(root, 'runtime/dist/index.js')
+const compiled = compile(build([[1, 3, 6, 5]], (b, x) => b.op('Relu', [conv(b, x, 5)])))
+const input = Float32Array.from({ length: 90 }, (_, i) => Math.sin(i))
+
+describe('bundle in worker threads', () => {
+  let folder: string
+  beforeAll(async () => {
+    execFileSync('npx', ['tsc', '--build', 'runtime'], { cwd: root, stdio: 'ignore' })
+    folder = await mkdtemp(join(tmpdir(), 'tersor-worker-'))
+    await writeBundle(compiled, join(folder, 'bundle'))
+  }, 60_000)
+  afterAll(() => rm(folder, { recursive: true }))
+
+  it('runs in a worker of its own, reports errors from there, and stops', async () => {
+    const runtime = (await import(built)) as typeof import('@tersor/runtime')
+    const expected = await (await load(compiled)).run({ x0: input })
+    const model = await runtime.load(join(folder, 'bundle'), { worker: true })
+    expect(model.runSync).toBeUndefined()
+    expect(await model.run({ x0: input })).toEqual(expected)
+    expect(await Promise.all([model.run({ x0: input }), model.run({ x0: input })])).toEqual([
+      expected,
+      expected,
+    ])
+    await expect(model.run({ x0: input.slice(1) })).rejects.toThrow(runtime.InputError)
+    model.dispose()
+    await expect(model.run({ x0: input })).rejects.toThrow(/disposed/)
+    const altered = { ...compiled, weights: compiled.weights.slice().fill(1) }
+    await expect(runtime.load(altered, { worker: true })).rejects.toThrow(runtime.BundleError)
+  })
+
+  it('loads inside a worker thread', async () => {
+    const code = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      import(workerData.built).then(async ({ load }) => {
+        const model = await load(workerData.path)
+        parentPort.postMessage(await model.run({ x0: workerData.input }))
+      })`
+    const worker = new Worker(code, {
+      eval: true,
+      workerData: { built, path: join(folder, 'bundle'), input },
+    })
+    const result = await new Promise((resolve, reject) => {
+      worker.on('message', resolve)
+      worker.on('error', reject)
+    })
+    await worker.terminate()
+    expect(result).toEqual(await (await load(compiled)).run({ x0: input }))
+  })
+})
