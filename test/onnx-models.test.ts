@@ -2,13 +2,21 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { Editor } from '../src/ir/edit.ts'
 import type { Model } from '../src/ir/graph.ts'
 import { parseGraph, printGraph } from '../src/ir/text.ts'
 import { verify } from '../src/ir/verify.ts'
 import { readOnnxFile } from '../src/onnx/file.ts'
 import { readOnnx } from '../src/onnx/read.ts'
 import { writeOnnx } from '../src/onnx/write.ts'
-import { clean, deploy, runPasses } from '../src/passes/index.ts'
+import {
+  clean,
+  deploy,
+  type Moments,
+  runPasses,
+  train,
+  unfoldTargets,
+} from '../src/passes/index.ts'
 import { ints, type Tensor } from '../src/tensor/tensor.ts'
 import { distance, randomFeeds, runReference } from './support/ort.ts'
 
@@ -23,6 +31,29 @@ function isModel(file: string): boolean {
 }
 
 const bindings = { x_dim2: 48, x_dim3: 192, sequence: 512, length: 16, batch: 3 }
+
+/** The model with inner values as outputs. */
+function observing(model: Model, names: readonly string[]): Model {
+  const editor = new Editor(model)
+  for (const name of names) editor.addOutput({ name, dtype: 'float32', shape: undefined })
+  return editor.finish()
+}
+
+/** Mean and variance per channel of a value [n, c, …]. */
+function momentsOf({ data, shape }: Tensor): Moments {
+  const [n, c] = shape as [number, number]
+  const inner = data.length / (n * c)
+  const sums = Array.from({ length: c }, () => [0, 0] as [number, number])
+  for (let i = 0; i < data.length; i++) {
+    const x = Number(data[i])
+    const sum = sums[Math.floor(i / inner) % c]!
+    sum[0] += x
+    sum[1] += x * x
+  }
+  const mean = sums.map(([sum]) => sum / (n * inner))
+  const variance = sums.map(([, squares], i) => Math.max(0, squares / (n * inner) - mean[i]! ** 2))
+  return { mean, variance }
+}
 
 describe.skipIf(files.length === 0).each(files)('%s', (file) => {
   const path = join(folder ?? '', file)
@@ -65,6 +96,17 @@ describe.skipIf(files.length === 0).each(files)('%s', (file) => {
     expect(small.graph.nodes.some((node) => node.op === 'BatchNormalization')).toBe(false)
     // One rounding of each scaled weight: 2^-24 relative, over up to 55 layers.
     expect(distance(expected, await runReference(small, feeds))).toBeLessThan(1e-5)
+  })
+
+  it('computes the same with norms unfolded from measured moments', async () => {
+    const small = runPasses(model, [...clean, ...deploy]).model
+    const targets = unfoldTargets(small)
+    const values = await runReference(observing(small, targets), feeds)
+    const moments = Object.fromEntries(targets.map((name) => [name, momentsOf(values[name]!)]))
+    const { model: unfolded, reports } = runPasses(small, train, { moments })
+    verify(unfolded)
+    expect(reports[0]!.changed).toBe(targets.length)
+    expect(distance(expected, await runReference(unfolded, feeds))).toBeLessThan(1e-4)
   })
 
   it('is left alone by a second run of the pipelines', () => {

@@ -190,18 +190,24 @@ export class Editor {
   /**
    * Makes every reader of `from` read `to`, except the node that computes `to`. A graph output keeps
    * its name: `to` takes it over, or is copied to it where it must keep its own. Nodes are replaced,
-   * so look them up again; a producer that nobody reads any more is dropped by `finish`.
+   * so look them up again. The producer of `from` may be removed before; else `finish` drops it when
+   * nobody reads it any more.
    */
   replaceValue(from: string, to: string): void {
     if (from === to) return
     const own = this.#producers.get(to)
     for (const node of this.consumers(from)) if (node !== own) this.#rename(node, from, to)
     if (!this.isOutput(from)) return
+    invariant(
+      !this.#inputs.has(from) && !this.#constants.has(from),
+      `the output "${from}" is not computed by a node`,
+    )
     const old = this.#producers.get(from)
-    invariant(old !== undefined, `the output "${from}" is not computed by a node`)
-    const before = this.fresh(`${from}_before`)
-    this.#setOutput(old, from, before)
-    for (const node of this.consumers(from)) this.#rename(node, from, before)
+    if (old !== undefined) {
+      const before = this.fresh(`${from}_before`)
+      this.#setOutput(old, from, before)
+      for (const node of this.consumers(from)) this.#rename(node, from, before)
+    }
     const source = this.#producers.get(to)
     if (source === undefined || this.isOutput(to)) {
       const node = { name: this.fresh(`${from}_copy`), domain: '', op: 'Identity', attributes: {} }

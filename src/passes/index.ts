@@ -1,4 +1,5 @@
 // The pipelines: which passes run when.
+import { foldAffine } from './fold-affine.ts'
 import { foldBatchNorm } from './fold-batch-norm.ts'
 import { normalize } from './normalize.ts'
 import type { Pass } from './pass.ts'
@@ -13,13 +14,14 @@ export const clean: readonly Pass[] = [normalize, simplify]
 export const train: readonly Pass[] = [unfoldBatchNorm]
 
 /** Before compiling and saving: norms folded, no subnormal weights. */
-export const deploy: readonly Pass[] = [foldBatchNorm, simplify, zeroSubnormals]
+export const deploy: readonly Pass[] = [foldBatchNorm, foldAffine, simplify, zeroSubnormals]
 
 /** All passes, for laws and documentation. */
 export const passes: readonly Pass[] = [
   normalize,
   simplify,
   foldBatchNorm,
+  foldAffine,
   unfoldBatchNorm,
   zeroSubnormals,
 ]

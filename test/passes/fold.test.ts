@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Pass } from '../../src/passes/pass.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { printGraph } from '../../src/ir/text.ts'
+import { foldAffine } from '../../src/passes/fold-affine.ts'
 import { foldBatchNorm } from '../../src/passes/fold-batch-norm.ts'
 import { clean, deploy, pinInput, runPasses, unfoldTargets } from '../../src/passes/index.ts'
 import { simplify } from '../../src/passes/simplify.ts'
@@ -179,6 +180,34 @@ describe('fold and unfold BatchNormalization', () => {
     const [before, after] = [folded, again].map((model) => model.weights.get('w1').data)
     before!.forEach((value, i) => {
       expect(Number(after![i])).toBeCloseTo(Number(value), 6)
+    })
+  })
+})
+
+describe('foldAffine', () => {
+  it('takes biases and scales per channel, on either side', () => {
+    const { model } = run(graphs['biases and scales as nodes']!, foldAffine)
+    expect(ops(model)).toEqual(['Conv', 'ConvTranspose', 'Mul', 'Reshape', 'Gemm'])
+  })
+
+  it('leaves a constant along another axis, and one that is read twice', () => {
+    const model = graphOf(`
+      input x: float32[1, 2, 4, 4]
+      output y: float32[1, 4, 4, 4]
+      const w: float32[4, 2, 1, 1]
+      const row: float32[4]
+      const k: float32[] = [2f]
+      a = Conv(x, w)
+      b = Add(a, row)
+      c = Conv(x, w)
+      d = Mul(c, k) @ scale
+      e = Add(c, d)
+      y = Add(b, e)`)
+    const { reports } = run(model, foldAffine)
+    expect(reports[0]).toMatchObject({
+      matched: 1,
+      changed: 0,
+      skipped: [{ name: 'scale', reason: '"c" has other readers' }],
     })
   })
 })

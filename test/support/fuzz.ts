@@ -2,7 +2,7 @@
 import type { Model } from '../../src/ir/graph.ts'
 import { readOnnx } from '../../src/onnx/read.ts'
 import { writeOnnx } from '../../src/onnx/write.ts'
-import { clean, runPasses } from '../../src/passes/index.ts'
+import { clean, deploy, runPasses } from '../../src/passes/index.ts'
 import { ModelError } from '../../src/util/errors.ts'
 import { createRandom, deriveSeed, type Random } from '../../src/util/random.ts'
 
@@ -43,7 +43,7 @@ export function fuzz(
 
 function travel(model: Model): void {
   for (const name of model.weights.names()) model.weights.get(name)
-  writeOnnx(runPasses(model, clean).model)
+  writeOnnx(runPasses(model, [...clean, ...deploy]).model)
 }
 
 /** Returns a mutated copy: bytes flipped or replaced, ranges cut, doubled, or moved, or the end torn off. */

@@ -87,6 +87,28 @@ export const graphs: Readonly<Record<string, Model>> = {
     b = BatchNormalization(a, n1.scale, n1.shift, n1.mean, n1.var)
     c = Conv(b, w)
     y = BatchNormalization(c, n2.scale, n2.shift, n2.mean, n2.var)`),
+  'biases and scales as nodes': graphOf(`
+    input x: float32[1, 2, 4, 4]
+    output y: float32[1, 3]
+    const w1: float32[4, 2, 3, 3]
+    const w2: float32[4, 5, 2, 2]
+    const w3: float32[45, 3]
+    const b1: float32[4, 1, 1]
+    const s1: float32[] = [0.5f]
+    const b2: float32[1, 5, 1, 1]
+    const b3: float32[3]
+    const b4: float32[1, 3]
+    const flat: int64[2] = [1, 45]
+    a = Conv(x, w1)
+    b = Add(b1, a)
+    c = Mul(b, s1)
+    d = ConvTranspose(c, w2)
+    e = Sub(b2, d)
+    f = Mul(e, e)
+    g = Reshape(f, flat)
+    h = Gemm(g, w3)
+    i = Div(h, b3)
+    y = Add(i, b4)`),
   'shape arithmetic around a dynamic batch': graphOf(`
     input x: float32[n, 4, 6]
     output y: float32[rows, 24]
