@@ -34,7 +34,7 @@ function layerTable({ layers }: Run): string {
       ms(before.ms),
       ms(after.ms),
       done,
-      shorten(limit, 60),
+      shorten(limit, 72),
     ]),
     [2, 3],
   )

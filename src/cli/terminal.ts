@@ -2,6 +2,9 @@
 import { Presets, SingleBar } from 'cli-progress'
 import colors from 'picocolors'
 
+/** A log that no one watches gets a line of progress this often. */
+const LOG_EVERY_MS = 15_000
+
 /** A cell, or a cell aligned to the right. */
 export type Cell = string | number
 
@@ -25,12 +28,11 @@ export interface Terminal {
 /** Returns the terminal of this process. */
 export function createTerminal(json: boolean, signal: AbortSignal): Terminal {
   let bar: SingleBar | undefined
-  let lastNoted = -1
+  let notedAt = -Infinity
   const interactive = process.stderr.isTTY === true
   const finish = () => {
     bar?.stop()
     bar = undefined
-    lastNoted = -1
   }
   return {
     json,
@@ -51,10 +53,9 @@ export function createTerminal(json: boolean, signal: AbortSignal): Terminal {
       if (interactive) {
         bar ??= startBar()
         bar.update(Math.min(1, done), { text })
-      } else if (Math.floor(done * 10) > lastNoted) {
-        // A log gets a line per tenth.
-        lastNoted = Math.floor(done * 10)
-        process.stderr.write(`  ${String(lastNoted * 10).padStart(3)} %  ${text}\n`)
+      } else if (Date.now() - notedAt > LOG_EVERY_MS) {
+        notedAt = Date.now()
+        process.stderr.write(`  ${String(Math.round(done * 100)).padStart(3)} %  ${text}\n`)
       }
     },
     finish,

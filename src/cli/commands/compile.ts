@@ -32,7 +32,7 @@ export const compile = defineCommand({
     ),
     bind: bindOption,
     ...describeOptions,
-    fma: toggle('use relaxed SIMD: faster, needs Chrome 114, Firefox 145 or Node 22'),
+    fma: toggle('use relaxed SIMD: faster, needs Chrome 114 or Node 22'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
   },
   example: 'tersor compile model.onnx --preset imagenet --out public/model',

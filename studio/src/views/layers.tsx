@@ -59,7 +59,7 @@ export function Layers({ layers, target }: { layers: readonly RunLayer[]; target
             {rows.map((layer) => (
               <tr key={layer.name}>
                 <td>
-                  <span class="name">{layer.name}</span>
+                  <span class="name">{breakable(layer.name)}</span>
                   <span class="quiet small">{layer.op}</span>
                 </td>
                 <td class="shape">
@@ -90,4 +90,11 @@ export function Layers({ layers, target }: { layers: readonly RunLayer[]; target
       </div>
     </section>
   )
+}
+
+// Long names break after a separator instead of inside a word.
+function breakable(name: string) {
+  return name
+    .split(/(?<=[./_:])/)
+    .flatMap((part, i) => (i === 0 ? [part] : [<wbr key={i} />, part]))
 }
