@@ -3,7 +3,9 @@ import type { Address, TileExpr, TileFunction, VectorType } from '../tile/nodes.
 import { sharedNodes } from '../tile/build.ts'
 import { invariant } from '../../util/errors.ts'
 import { type AssembledFunction, ByteWriter, I32, op, simd, V128 } from './assembler.ts'
+import { type ConstantUse, constantKey, constantsOf, hoistedConstants } from './constants.ts'
 import {
+  type LoweredLeaf,
   type LoweredLoop,
   type LoweredStatement,
   lowerAddresses,
@@ -44,6 +46,23 @@ export function emitFunction(
     return address.offset - pointer.bias
   }
 
+  // Locals that hold constants here, and constants that straight-line code uses again.
+  const constants = new Map<string, number>()
+  let repeated: ReadonlySet<string> = new Set()
+  const emitConstant = ({ type, value }: Extract<TileExpr, { kind: 'splat' }>) => {
+    instruction(simd.const)
+    for (let lane = 0; lane < 4; lane++)
+      if (type === 'f32x4') code.float(value)
+      else code.int(value)
+  }
+  const forget = (keys: Iterable<string>) => {
+    for (const key of keys) {
+      const local = constants.get(key)
+      if (local !== undefined) locals.release(local)
+      constants.delete(key)
+    }
+  }
+
   const emitExpr = (root: TileExpr) => {
     const shared = sharedNodes(root)
     const kept = new Map<TileExpr, number>()
@@ -71,12 +90,20 @@ export function emitFunction(
         code.byte(op.localGet).unsigned(local)
         return
       }
-      case 'splat':
-        instruction(simd.const)
-        for (let lane = 0; lane < 4; lane++)
-          if (e.type === 'f32x4') code.float(e.value)
-          else code.int(e.value)
+      case 'splat': {
+        const key = constantKey(e)
+        const local = constants.get(key)
+        if (local !== undefined) {
+          code.byte(op.localGet).unsigned(local)
+          return
+        }
+        emitConstant(e)
+        if (!repeated.has(key)) return
+        const kept = locals.temporary()
+        constants.set(key, kept)
+        code.byte(op.localTee).unsigned(kept)
         return
+      }
       case 'load': {
         const offset = base(e.address)
         instruction(simd.load)
@@ -189,6 +216,10 @@ export function emitFunction(
       addConstant(leader.increment * trips)
     }
     code.byte(op.localSet).unsigned(counter)
+    const hoisted = body.every((s) => s.kind === 'leaf')
+      ? hoistedConstants(body.map((s) => s.statement)).filter(({ key }) => !constants.has(key))
+      : []
+    hoist(hoisted)
     code.byte(op.loop, 0x40)
     emitBody(body)
     for (const pointer of others) {
@@ -201,21 +232,43 @@ export function emitFunction(
     code.byte(op.localTee).unsigned(leader === undefined ? counter : localOf(leader))
     if (leader !== undefined) code.byte(op.localGet).unsigned(counter).byte(op.i32Ne)
     code.byte(op.brIf, 0, op.end)
+    forget(hoisted.map(({ key }) => key))
+  }
+
+  const hoist = (uses: readonly ConstantUse[]) => {
+    for (const { key, splat } of uses) {
+      const local = locals.temporary()
+      emitConstant(splat)
+      code.byte(op.localSet).unsigned(local)
+      constants.set(key, local)
+    }
+  }
+
+  const emitLeaf = ({ statement, pointers: resolvedHere }: LoweredLeaf) => {
+    resolved = resolvedHere
+    if (statement.kind === 'store') emitStore(statement.address, statement.value, statement.lanes)
+    else {
+      emitExpr(statement.value)
+      code.byte(op.localSet).unsigned(registers.get(statement.register)!)
+    }
   }
 
   const emitBody = (body: readonly LoweredStatement[]): void => {
-    for (const s of body) {
-      if (s.kind === 'loop') {
-        emitLoop(s)
+    for (let i = 0; i < body.length; ) {
+      const first = body[i]!
+      if (first.kind === 'loop') {
+        emitLoop(first)
+        i++
         continue
       }
-      const { statement } = s
-      resolved = s.pointers
-      if (statement.kind === 'store') emitStore(statement.address, statement.value, statement.lanes)
-      else {
-        emitExpr(statement.value)
-        code.byte(op.localSet).unsigned(registers.get(statement.register)!)
-      }
+      const leaves: LoweredLeaf[] = []
+      for (let s = body[i]; s?.kind === 'leaf'; s = body[++i]) leaves.push(s)
+      const again = constantsOf(leaves.map((leaf) => leaf.statement))
+        .filter(({ key, uses }) => uses > 1 && !constants.has(key))
+        .map(({ key }) => key)
+      repeated = new Set(again)
+      for (const leaf of leaves) emitLeaf(leaf)
+      forget(again)
     }
   }
 
