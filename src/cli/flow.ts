@@ -86,7 +86,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
       { path: 'bundle/', summary: 'runs on @tersor/runtime', sizeBytes: written.sizeBytes },
       {
         path: 'plan.json',
-        summary: 'what was kept',
+        summary: 'units kept per class',
         sizeBytes: statSync(join(out, 'plan.json')).size,
       },
     ],
