@@ -33,6 +33,7 @@ const elementwise: VjpCase[] = [
   unary('Elu', nonzero, { alpha: float(0.7) }),
   unary('Celu', nonzero, { alpha: float(0.7) }),
   unary('Cast', normal, { to: int(1) }),
+  unary('Shrink', nonzero, { lambd: float(0.1), bias: float(0.05) }),
   unary('Dropout'),
   ...['Sign', 'Floor', 'Ceil', 'Round'].map((op) =>
     unary(op, (random, count) =>
@@ -366,6 +367,13 @@ const movement: VjpCase[] = [
   { op: 'Squeeze', inputs: [[2, 1, 4]], constants: { 1: ints([1]) } },
   { op: 'Unsqueeze', inputs: [[2, 4]], constants: { 1: ints([0, 3]) } },
   { op: 'Expand', inputs: [[3, 1]], constants: { 1: ints([2, 1, 4]) } },
+  { op: 'Trilu', inputs: [[2, 3, 4]] },
+  {
+    op: 'Trilu',
+    inputs: [[3, 3]],
+    constants: { 1: tensor('int64', [], BigInt64Array.of(-1n)) },
+    attributes: { upper: int(0) },
+  },
   { op: 'Tile', inputs: [[2, 3]], constants: { 1: ints([3, 2]) } },
   {
     op: 'Concat',

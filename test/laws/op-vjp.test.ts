@@ -51,6 +51,18 @@ const NOT_IN_OPSET_18 = ['Gelu', 'Swish', 'CastLike']
 
 /** Ops whose outputs are integers, truth values, or do not depend on float inputs. */
 const integer = new Set([
-  ...['Equal', 'Less', 'Greater', 'LessOrEqual', 'GreaterOrEqual', 'And', 'Or', 'Xor', 'Not'],
+  ...[
+    'Equal',
+    'Less',
+    'Greater',
+    'LessOrEqual',
+    'GreaterOrEqual',
+    'And',
+    'Or',
+    'Xor',
+    'Not',
+    'IsNaN',
+    'IsInf',
+  ],
   ...['Shape', 'Size', 'Constant', 'ConstantOfShape', 'Range', 'ArgMax', 'ArgMin', 'Upsample'],
 ])

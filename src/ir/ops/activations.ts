@@ -18,6 +18,7 @@ import {
   mishVjp,
   reluVjp,
   seluVjp,
+  shrinkVjp,
   sigmoidVjp,
   softplusVjp,
   softsignVjp,
@@ -202,6 +203,25 @@ export const swish = elementwise({
   formula: ({ node }) => times(x, unary('sigmoid', scaled(floatOf(node, 'alpha', 1), x))),
 })
 
+/** x moved towards zero by `bias` where |x| > lambd, else 0. */
+export const shrink = elementwise({
+  name: 'Shrink',
+  vjp: shrinkVjp,
+  formula: ({ node }) => {
+    const [lambda, bias] = [floatOf(node, 'lambd', 0.5), floatOf(node, 'bias', 0)]
+    const above = select(binary('greater', x, constant(lambda)), shifted(x, -bias), zero)
+    return select(binary('less', x, constant(-lambda)), shifted(x, bias), above)
+  },
+  expand: (b, { node }) => {
+    const value = node.inputs[0]!
+    const [lambda, bias] = [floatOf(node, 'lambd', 0.5), floatOf(node, 'bias', 0)]
+    const low = b.op('Less', [value, b.scalar(-lambda)])
+    const high = b.op('Greater', [value, b.scalar(lambda)])
+    const rest = b.op('Where', [high, b.op('Sub', [value, b.scalar(bias)]), b.scalar(0)])
+    return [b.op('Where', [low, b.op('Add', [value, b.scalar(bias)]), rest])]
+  },
+})
+
 /** The records of this file. */
 export const activations: readonly OpRecord[] = [
   relu,
@@ -221,4 +241,5 @@ export const activations: readonly OpRecord[] = [
   mish,
   thresholdedRelu,
   swish,
+  shrink,
 ]

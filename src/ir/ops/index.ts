@@ -9,6 +9,7 @@ import { convOps } from './conv.ts'
 import { cumulativeOps } from './cumulative.ts'
 import { depthSpaceOps } from './depth-space.ts'
 import { gatherOps } from './gather.ts'
+import { localNormalizationOps } from './local-normalization.ts'
 import { matmulOps } from './matmul.ts'
 import { movementOps } from './movement.ts'
 import { normalizationOps } from './normalization.ts'
@@ -21,12 +22,14 @@ import { scatterOps } from './scatter.ts'
 import { shapeOps } from './shape.ts'
 import { softmaxOps } from './softmax.ts'
 import { topKOps } from './topk.ts'
+import { triangleOps } from './triangle.ts'
 import { unaryOps } from './unary.ts'
 
 const records: readonly OpRecord[] = [
   ...convOps,
   ...matmulOps,
   ...normalizationOps,
+  ...localNormalizationOps,
   ...poolOps,
   ...activations,
   ...unaryOps,
@@ -36,6 +39,7 @@ const records: readonly OpRecord[] = [
   ...softmaxOps,
   ...movementOps,
   ...padOps,
+  ...triangleOps,
   ...gatherOps,
   ...scatterOps,
   ...cumulativeOps,

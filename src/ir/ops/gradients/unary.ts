@@ -199,3 +199,8 @@ export const swishVjp = timesDerivative((b, x, _, c) => {
   const s = b.op('Sigmoid', [scale(b, x, alpha)])
   return mul(b, s, offset(b, scale(b, mul(b, x, sub(b, scalar(b, x, 1), s)), alpha), 1))
 })
+
+/** 0 within ±λ, shifted beyond: 1 there. */
+export const shrinkVjp = timesDerivative((b, x, _, c) =>
+  indicator(b, b.op('Greater', [b.op('Abs', [x]), scalar(b, x, floatOf(c.node, 'lambd', 0.5))]), x),
+)
