@@ -4,7 +4,7 @@ import { Editor } from '../src/ir/edit.ts'
 import { type Model, type Node, string } from '../src/ir/graph.ts'
 import { sortNodes } from '../src/ir/sort.ts'
 import { parseGraph, printGraph } from '../src/ir/text.ts'
-import { verify } from '../src/ir/verify.ts'
+import { verify, verifyNumbers } from '../src/ir/verify.ts'
 import { Weights } from '../src/ir/weights.ts'
 import { floats } from '../src/tensor/tensor.ts'
 import { ModelError } from '../src/util/errors.ts'
@@ -179,6 +179,16 @@ describe('verify', () => {
   ])('refuses %s', (_what, model, message) => {
     expect(() => verify(model)).toThrow(ModelError)
     expect(() => verify(model)).toThrow(message)
+  })
+
+  it('names a weight that holds NaN, and accepts infinity', () => {
+    const weights = simple.weights.copy()
+    weights.set('k', floats([2], [Infinity, 0]))
+    verifyNumbers({ ...simple, weights })
+    weights.set('k', floats([2], [1, Number.NaN]))
+    expect(() => verifyNumbers({ ...simple, weights })).toThrow(
+      'Weight "k" holds NaN, first at 1 of 2 values',
+    )
   })
 
   it('accepts every graph of the tests', () => {

@@ -18,6 +18,17 @@ export function verify(model: Model): void {
   }
 }
 
+/** Throws ModelError where a float constant holds NaN: such a network computes nothing. Infinities may be masks. */
+export function verifyNumbers(model: Model): void {
+  for (const { name } of model.graph.constants) {
+    const { data } = model.weights.get(name)
+    if (!(data instanceof Float32Array || data instanceof Float64Array)) continue
+    const index = data.findIndex(Number.isNaN)
+    if (index >= 0)
+      throw new ModelError(`Weight "${name}" holds NaN, first at ${index} of ${data.length} values`)
+  }
+}
+
 class Checker {
   readonly #model: Model
   readonly #names = new Set<string>()
