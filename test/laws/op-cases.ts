@@ -79,6 +79,9 @@ const elementwise: readonly OpCase[] = [
   one('Clip', [normal(4, 5), undefined, scalar(0.25)], { constants: [2] }),
   one('Clip', [normal(4, 5)], { opset: 9, attributes: { min: float(-0.5), max: float(0.5) } }),
   one('Clip', [normal(4, 5)], { opset: 9, attributes: { max: float(0.5) } }),
+  one('Shrink', [normal(3, 5)]),
+  one('Shrink', [normal(3, 5)], { attributes: { lambd: float(0.3), bias: float(0.2) } }),
+  one('IsNaN', [floats([3], [1, Number.NaN, 0])]),
   ...unary.map((op) => one(op, [positive(3, 4)])),
   one('Round', [floats([5], [0.5, 1.5, -0.5, 2.5, -2.5])]),
   one('Cos', [normal(3, 4)]),
@@ -146,6 +149,15 @@ const convolutions: readonly OpCase[] = [
   one('ConvTranspose', [normal(1, 2, 3, 3), normal(2, 2, 3, 3)], {
     attributes: { strides: intList([2, 2]), auto_pad: string('SAME_UPPER') },
   }),
+  one('ConvTranspose', [normal(1, 3, 4, 5), normal(3, 2, 2, 2), normal(2)], {
+    attributes: { strides: intList([2, 2]) },
+  }),
+  one('ConvTranspose', [normal(1, 3, 4, 5), normal(3, 2, 2, 2), normal(2)], {
+    attributes: { strides: intList([2, 2]), pads: intList([1, 1, 1, 1]) },
+  }),
+  one('ConvTranspose', [normal(1, 3, 7), normal(3, 2, 4)], {
+    attributes: { strides: intList([2]), pads: intList([1, 1]) },
+  }),
   one('MaxPool', [normal(1, 2, 7, 6)], {
     attributes: { ...kernel(3, 2), strides: intList([2, 2]), pads: intList([1, 0, 1, 1]) },
     outputs: 2,
@@ -174,6 +186,12 @@ const convolutions: readonly OpCase[] = [
   one('BatchNormalization', [normal(4, 3), normal(3), normal(3), normal(3), positive(3)], {
     opset: 9,
   }),
+  one('LRN', [normal(2, 5, 3, 2)], {
+    attributes: { size: int(3), alpha: float(0.3), beta: float(0.6), bias: float(1.5) },
+  }),
+  one('LpNormalization', [normal(2, 3, 4)], { attributes: { axis: int(1) } }),
+  one('LpNormalization', [normal(2, 3, 4)], { attributes: { p: int(1) } }),
+  one('MeanVarianceNormalization', [normal(2, 3, 4, 5)]),
   one('InstanceNormalization', [normal(2, 3, 4, 5), normal(3), normal(3)]),
   one('LayerNormalization', [normal(2, 3, 4), normal(4), normal(4)]),
   one('LayerNormalization', [normal(2, 3, 4), normal(3, 4)], {
@@ -279,6 +297,8 @@ const movement: readonly OpCase[] = [
     attributes: { axis: int(1) },
   }),
   one('ScatterND', [normal(4, 2), ints([1, 3], [2, 1]), normal(2, 2)]),
+  one('Trilu', [normal(2, 3, 4)]),
+  one('Trilu', [normal(3, 4), ints([-1], [])], { attributes: { upper: int(0) } }),
   one('DepthToSpace', [normal(1, 8, 2, 3)], { attributes: { blocksize: int(2) } }),
   one('DepthToSpace', [normal(1, 8, 2, 3)], {
     attributes: { blocksize: int(2), mode: string('CRD') },

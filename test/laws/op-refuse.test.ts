@@ -51,9 +51,9 @@ function accident({ op, inputs, attributes, outputs, opset }: OpCase): string | 
     return wrong < 0 ? undefined : `computes [${values[wrong]?.shape}] for [${types[wrong]!.shape}]`
   } catch (error) {
     if (error instanceof UnknownValue || error instanceof ModelError) return undefined
-    const { constructor, message } = error as Error
-    const deliberate = constructor === Error && !/undefined|NaN|internal/.test(message)
-    return deliberate ? undefined : `${constructor.name}: ${message} ${(error as Error).stack}`
+    const { name, message, stack } = error as Error
+    const deliberate = name === 'Error' && !/undefined|NaN|internal/.test(message)
+    return deliberate ? undefined : `${name}: ${message} ${stack}`
   }
 }
 

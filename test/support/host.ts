@@ -69,9 +69,9 @@ function runExpansion(node: Node, inputs: Inputs, opset: number): Tensor[] {
   const names = node.inputs.map((name, i) => {
     const value = inputs[i]
     if (name === '' || value === undefined) return ''
-    // Integers steer shapes: axes, sizes, repeats.
+    // Integers steer shapes: axes, sizes, repeats. Weights are constants in what gets compiled.
     const made =
-      value.dtype === 'int64'
+      value.dtype === 'int64' || i > 0
         ? b.constant(value, `in_${i}`)
         : b.input(`in_${i}`, value.dtype, value.shape)
     values.set(made, value)

@@ -2,6 +2,7 @@
 import { sizeOf } from '../../tensor/tensor.ts'
 import { intOf, intsOf, type Node, type ValueType } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
+import { expandConvTranspose } from './conv-transpose-expansion.ts'
 import { convReference, convTransposeReference } from './reference/conv.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposedWindowOf, type Window, windowOf } from './shared/window.ts'
@@ -59,6 +60,7 @@ export const convTranspose = defineOp({
     const groups = intOf(node, 'group', 1)
     return [convTransposeReference({ x, w, bias: inputs[2], groups, window })]
   },
+  expand: (b, context) => [expandConvTranspose(b, context)],
   cost: (inputs) => ({
     macs: sizeOf(inputs[0]!.shape) * sizeOf(inputs[1]!.shape.slice(1)),
   }),

@@ -206,6 +206,17 @@ export const reduceLogSumExp = reduction({
       ? high + Math.log(Math.exp(sum - high) + Math.exp(value - high))
       : high
   },
+  expand: (b, context) => {
+    const x = context.node.inputs[0]!
+    if (reducedAxes(context).length === 0) return [b.op('Identity', [x])]
+    const axes = b.ints(reducedAxes(context))
+    const top = b.op('ReduceMax', [x, axes])
+    const sum = b.op('ReduceSum', [b.op('Exp', [b.op('Sub', [x, top])]), axes])
+    const result = b.op('Add', [b.op('Log', [sum]), top])
+    if (keepsDims(context.node)) return [result]
+    const { shape } = need(context, 0)
+    return [b.op('Reshape', [result, b.ints(reducedShape(shape, reducedAxes(context), false))])]
+  },
 })
 
 function argReduction(name: string, better: (value: number, best: number) => boolean): OpRecord {

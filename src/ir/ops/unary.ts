@@ -1,5 +1,5 @@
 // Functions of one tensor, element by element.
-import { input, unary, type UnaryFunction } from '../formula.ts'
+import { binary, input, unary, type UnaryFunction } from '../formula.ts'
 import type { OpRecord } from '../op.ts'
 import { elementwise } from './shared/elementwise.ts'
 import { zeroGradient } from './gradients/helpers.ts'
@@ -47,6 +47,14 @@ export const reciprocal = simple('Reciprocal', 'reciprocal', reciprocalVjp)
 /** Logical negation. */
 export const not = simple('Not', 'not')
 
+/** True where x is not a number, which alone differs from itself. */
+export const isNan = elementwise({
+  name: 'IsNaN',
+  formula: () => unary('not', binary('equal', input(0), input(0))),
+  expand: (b, { node }) => [b.op('Not', [b.op('Equal', [node.inputs[0]!, node.inputs[0]!])])],
+  dtype: () => 'bool',
+})
+
 /** The records of this file. */
 export const unaryOps: readonly OpRecord[] = [
   sqrt,
@@ -63,4 +71,5 @@ export const unaryOps: readonly OpRecord[] = [
   cos,
   reciprocal,
   not,
+  isNan,
 ]
