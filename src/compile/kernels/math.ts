@@ -32,12 +32,28 @@ const equal = (a: TileExpr, b: TileExpr) => binaryOp('eq', a, b)
 const float = (x: TileExpr) => bits(x, 'f32x4')
 const signBit = int(-0x80000000)
 
-/** c₀·xⁿ + … + cₙ by Horner's rule. */
-function polynomial(x: TileExpr, [first, ...rest]: readonly number[]): TileExpr {
-  return rest.reduce((sum: TileExpr, c) => madd(sum, x, splat(c)), splat(first!))
+/** c₀·xⁿ + … + cₙ as even part plus x times odd part: two chains of half the length. */
+function polynomial(x: TileExpr, coefficients: readonly number[]): TileExpr {
+  const square = mul(x, x)
+  const horner = (from: number): TileExpr => {
+    const own = coefficients.filter((_, i) => (coefficients.length - 1 - i) % 2 === from)
+    const [first, ...rest] = own
+    return rest.reduce((sum: TileExpr, c) => madd(sum, square, splat(c)), splat(first!))
+  }
+  return madd(horner(1), x, horner(0))
 }
 
-/** 2ⁿ for integers −127 ≤ n ≤ 128; −127 gives 0, 128 infinity. */
+// Adding 1.5·2²³ leaves the nearest integer in the low bits of the sum.
+const magic = 12582912
+const magicBits = 0x4b400000
+
+/** The nearest integer: as a float, and as bits whose upper ten are those of the magic number. */
+function nearest(x: TileExpr): { n: TileExpr; pattern: TileExpr } {
+  const shifted = add(x, splat(magic))
+  return { n: sub(shifted, splat(magic)), pattern: bits(shifted, 'i32x4') }
+}
+
+/** 2ⁿ for integers −127 ≤ n ≤ 128 (upper bits are shifted out); −127 gives 0, 128 infinity. */
 function power2(n: TileExpr): TileExpr {
   return float(binaryOp('shl', addInt(n, int(127)), int(23), 'i32x4'))
 }
@@ -47,9 +63,9 @@ function withSign(x: TileExpr, from: TileExpr): TileExpr {
   return float(or(bits(x, 'i32x4'), and(bits(from, 'i32x4'), signBit)))
 }
 
-// e^x = 2ⁿ · e^r with |r| ≤ ln 2 / 2: returns n and e^r.
-function expParts(x: TileExpr): { n: TileExpr; fraction: TileExpr } {
-  const n = unaryOp('nearest', mul(x, splat(Math.LOG2E)))
+// e^x = 2ⁿ · e^r with |r| ≤ ln 2 / 2: returns n as a pattern, and e^r.
+function expParts(x: TileExpr): { pattern: TileExpr; fraction: TileExpr } {
+  const { n, pattern } = nearest(mul(x, splat(Math.LOG2E)))
   const r = madd(n, splat(2.1219444e-4), madd(n, splat(-0.693359375), x))
   const p = polynomial(
     r,
@@ -58,12 +74,13 @@ function expParts(x: TileExpr): { n: TileExpr; fraction: TileExpr } {
       0.50000001201,
     ],
   )
-  return { n: convert(n, 'i32x4'), fraction: add(madd(mul(r, r), p, r), one) }
+  return { pattern, fraction: add(madd(mul(r, r), p, r), one) }
 }
 
 /** e^x, 2 ulp; exact overflow to infinity, subnormal results kept. */
 export function exp(x: TileExpr): TileExpr {
-  const { n, fraction } = expParts(min(max(x, splat(-104)), splat(89)))
+  const { pattern, fraction } = expParts(min(max(x, splat(-104)), splat(89)))
+  const n = binaryOp('sub', pattern, int(magicBits), 'i32x4')
   // Two factors, so that neither leaves the normal range.
   const half = binaryOp('shr', n, int(1), 'i32x4')
   const rest = binaryOp('sub', n, half, 'i32x4')
@@ -72,8 +89,8 @@ export function exp(x: TileExpr): TileExpr {
 
 /** e^x for use inside other functions: 2 ulp on [−87, 88], 0 below, clamped above. */
 function expBounded(x: TileExpr): TileExpr {
-  const { n, fraction } = expParts(min(max(x, splat(-88)), splat(88)))
-  return mul(fraction, power2(n))
+  const { pattern, fraction } = expParts(min(max(x, splat(-88)), splat(88)))
+  return mul(fraction, power2(pattern))
 }
 
 /** Natural logarithm, 2 ulp; −∞ at 0, NaN below. */
@@ -160,7 +177,7 @@ export function softplus(x: TileExpr): TileExpr {
 
 // Sine of x + shift · π/2, by quadrants; 2 ulp of 1 for |x| up to 8000, worse beyond.
 function sine(x: TileExpr, shift: number): TileExpr {
-  const n = unaryOp('nearest', mul(x, splat(2 / Math.PI)))
+  const { n, pattern } = nearest(mul(x, splat(2 / Math.PI)))
   const r = madd(
     n,
     splat(-7.549789954891882e-8),
@@ -173,7 +190,7 @@ function sine(x: TileExpr, shift: number): TileExpr {
     z,
     madd(z, splat(-0.5), one),
   )
-  const quadrant = addInt(convert(n, 'i32x4'), int(shift))
+  const quadrant = addInt(pattern, int(shift))
   const odd = binaryOp('eq', and(quadrant, int(1)), int(1), 'i32x4')
   const flip = binaryOp('shl', and(quadrant, int(2)), int(30), 'i32x4')
   // Adding 2³¹ modulo 2³² flips the sign bit.
