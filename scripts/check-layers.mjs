@@ -39,42 +39,41 @@ function importsOf(source) {
 const covers = (row, place) =>
   (row ?? []).some((entry) => entry === '*' || place === entry || place.startsWith(`${entry}/`))
 
+/** Says what is wrong with an import of our own file, or nothing. */
+function judgeOwn({ specifier, typeOnly }, path, here) {
+  const place = placeOf(posix.join(posix.dirname(path), specifier).replace(/\.js$/, '.ts'))
+  if (layerOf(place) === here || covers(layers[here], place)) return
+  if (here === 'runtime') return `the runtime may not leave its folder for ${specifier}`
+  const types = covers(typesOnly[here], place)
+  if (types && typeOnly) return
+  return `${here} may not import ${place}${types ? ' (types only)' : ''}`
+}
+
+/** Says what is wrong with an import of a package, or nothing. */
+function judgePackage({ specifier }, here) {
+  if (specifier.startsWith('node:')) return
+  if (here === 'runtime') return `the runtime has no dependency, found "${specifier}"`
+  const parts = specifier.split('/')
+  const name = parts.slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+  const owners = packages[name]
+  if (owners !== undefined && !owners.includes(here))
+    return `only ${owners.join(', ')} may import "${name}"`
+  if (name === '@tersor/runtime' && !covers(layers[here], specifier))
+    return `${here} may not import "${specifier}"`
+}
+
 for (const path of files('src/*.ts', 'src/**/*.ts', 'runtime/src/*.ts', 'runtime/src/**/*.ts')) {
   const here = layerOf(placeOf(path))
-  if (layers[here] === undefined) {
-    findings.push(`${path}: "${here}" is not a layer of layers.json`)
-    continue
-  }
-  for (const { specifier, typeOnly, line } of importsOf(read(path))) {
-    const say = (message) => findings.push(`${path}:${line}: ${message}`)
-    if (specifier.startsWith('.') && !/\.[jt]s$/.test(specifier)) {
-      continue // a data file
-    } else if (specifier.startsWith('.')) {
-      const target = posix.join(posix.dirname(path), specifier)
-      const place = placeOf(target.replace(/\.js$/, '.ts'))
-      if (layerOf(place) === here) continue
-      if (here === 'runtime') say(`the runtime may not leave its folder for ${specifier}`)
-      else if (covers(layers[here], place)) continue
-      else if (typeOnly && covers(typesOnly[here], place)) continue
-      else
-        say(
-          `${here} may not import ${place}${covers(typesOnly[here], place) ? ' (types only)' : ''}`,
-        )
-    } else if (specifier.startsWith('node:')) {
-      continue
-    } else if (here === 'runtime') {
-      say(`the runtime has no dependency, found "${specifier}"`)
-    } else {
-      const name = specifier
-        .split('/')
-        .slice(0, specifier.startsWith('@') ? 2 : 1)
-        .join('/')
-      const owners = packages[name]
-      if (owners !== undefined && !owners.includes(here))
-        say(`only ${owners.join(', ')} may import "${name}"`)
-      if (name === '@tersor/runtime' && !covers(layers[here], specifier))
-        say(`${here} may not import "${specifier}"`)
-    }
+  if (layers[here] === undefined) findings.push(`${path}: "${here}" is not a layer of layers.json`)
+  // An import that is relative but no source file is data.
+  const judged = importsOf(read(path)).filter(
+    ({ specifier }) => !specifier.startsWith('.') || /\.[jt]s$/.test(specifier),
+  )
+  for (const found of judged) {
+    const wrong = found.specifier.startsWith('.')
+      ? judgeOwn(found, path, here)
+      : judgePackage(found, here)
+    if (wrong !== undefined) findings.push(`${path}:${found.line}: ${wrong}`)
   }
 }
 
