@@ -1,8 +1,8 @@
 // A model at a fixed batch: what sessions of training and evaluation run.
 import type { InputDescription } from '../data/describe.ts'
-import { analyze } from '../ir/analyze.ts'
-import type { Model, ValueInfo, ValueType } from '../ir/graph.ts'
+import type { Model, ValueInfo } from '../ir/graph.ts'
 import { ModelError, OptionError } from '../util/errors.ts'
+import { rebatch } from './rebatch.ts'
 
 /** A model whose sizes are all fixed. */
 export interface BoundModel {
@@ -45,9 +45,8 @@ export function bindBatch(
   input.shape?.forEach((dim, i) => {
     if (typeof dim === 'string') bindings[dim] = shape[i]!
   })
-  const bound = withInput(model, { ...input, shape })
-  if (typeof input.shape?.[0] === 'number' && input.shape[0] !== batch)
-    checkFollows(bound, bindings, batch)
+  const isFixed = typeof input.shape?.[0] === 'number' && input.shape[0] !== batch
+  const bound = isFixed ? rebatch(model, batch, bindings) : withInput(model, { ...input, shape })
   return { model: bound, input: input.name, shape, bindings }
 }
 
@@ -56,26 +55,6 @@ function withInput(model: Model, input: ValueInfo): Model {
   const { graph } = model
   const outputs = graph.outputs.map((value) => ({ ...value, shape: undefined }))
   return { ...model, graph: { ...graph, inputs: [input], outputs, declared: [] } }
-}
-
-function checkFollows(
-  model: Model,
-  bindings: Readonly<Record<string, number>>,
-  batch: number,
-): void {
-  const refuse = (reason: string) =>
-    new ModelError(`Cannot run the model on ${batch} samples at once: ${reason}`)
-  let types: ReadonlyMap<string, ValueType>
-  try {
-    types = analyze(model, { bindings }).types
-  } catch (error) {
-    throw error instanceof ModelError ? refuse(error.message) : error
-  }
-  for (const { name } of model.graph.outputs) {
-    const rows = types.get(name)?.shape[0]
-    if (rows !== batch)
-      throw refuse(`the output "${name}" would have ${rows ?? 'an unknown number of'} rows`)
-  }
 }
 
 function boundShape(
