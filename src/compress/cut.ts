@@ -5,7 +5,7 @@ import { readsOf } from '../ir/graph.ts'
 import type { ResizeContext, Resized } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { Weights } from '../ir/weights.ts'
-import { arrayOf, floatData, sizeOf, type Tensor, zeros } from '../tensor/tensor.ts'
+import { arrayOf, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { invariant, ModelError } from '../util/errors.ts'
 import { findUnits, type Kept, keptMasks, slotClasses, type UnitMap } from './units.ts'
 
@@ -255,14 +255,12 @@ function takeAlong(t: Tensor, axis: number, kept: Uint8Array): Tensor {
 }
 
 function zeroSlices(t: Tensor, axis: number, kept: Uint8Array): Tensor {
+  invariant(t.dtype !== 'string', 'strings have no units')
   const inner = sizeOf(t.shape.slice(axis + 1))
-  const source = floatData(t)
-  const result = zeros('float32', t.shape)
-  const data = floatData(result)
-  data.set(source)
+  const data = (t.data as Float32Array).slice()
   for (let at = 0; at < data.length; at += inner)
     if (kept[(at / inner) % kept.length] === 0) data.fill(0, at, at + inner)
-  return result
+  return { dtype: t.dtype, shape: t.shape, data }
 }
 
 /** Analyses a model and cuts it; what recipes call when they have no analysis at hand. */

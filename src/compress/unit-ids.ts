@@ -95,12 +95,16 @@ function unitesAlong(
     parent.set(id, root)
     return root
   }
-  for (const id of data) if (!parent.has(id)) parent.set(id, id)
+  for (const id of new Set(data)) parent.set(id, id)
   const unites: [number, number][] = []
+  let [lastFirst, lastId] = [-2, -2]
   for (let i = 0; i < data.length; i++) {
     const first = data[(Math.floor(i / stride) % size) * stride]!
     const id = data[i]!
-    if (id === first) continue
+    // Neighbours in a plane repeat the pair before.
+    if (id === first || (id === lastId && first === lastFirst)) continue
+    lastFirst = first
+    lastId = id
     const [a, b] = [find(first), find(id)]
     if (a === b) continue
     parent.set(a, b)

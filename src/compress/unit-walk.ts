@@ -1,6 +1,6 @@
 // The walk behind `findUnits`: ids travel from producers to consumers, and unite where values meet.
 import type { Analysis } from '../ir/analyze.ts'
-import { type Model, type Node, opName, readsOf, type ValueType } from '../ir/graph.ts'
+import { type Model, type Node, opName, readsOf, subgraphsOf, type ValueType } from '../ir/graph.ts'
 import type { Part, Slices, UnitBinding, UnitContext } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
@@ -105,7 +105,7 @@ export class UnitWalk {
     const outputs = this.#types(node.outputs)
     const record = findOp(node)
     const known = node.outputs.every((name, i) => name === '' || outputs[i] !== undefined)
-    if (record?.units === undefined || !known || readsOf(node).length > node.inputs.length) {
+    if (record?.units === undefined || !known || subgraphsOf(node).length > 0) {
       const names = readsOf(node)
       const reason = `${title(node)} has no rule`
       for (const name of names) this.#freeze(this.values.get(name)?.ids ?? [], reason)
@@ -118,7 +118,8 @@ export class UnitWalk {
         this.#pass(node, inputs, outputs[0]!)
         return
       case 'move':
-        this.#move(node, record.units.data === 'all' ? indicesOf(inputs) : record.units.data)
+        if (record.units.bind) this.#bind(node, record.units.bind(this.#context(node)))
+        else this.#move(node, record.units.data === 'all' ? indicesOf(inputs) : record.units.data)
         return
       case 'bind':
         this.#bind(node, record.units.bind(this.#context(node)))
@@ -176,8 +177,10 @@ export class UnitWalk {
     if (passes) {
       const ids = passes.ids.map((id) => (id === -2 ? this.#fresh(1)[0]! : id))
       passes.ids.forEach((id, i) => id === -2 && this.padded.set(ids[i]!, node.outputs[0]!))
+      // Further outputs (statistics, indices) carry them where they have the axis.
       for (const name of node.outputs)
-        if (name !== '') this.#carry(name, { axis: passes.axis, ids })
+        if (name !== '' && this.#shape(name)[passes.axis] === ids.length)
+          this.#carry(name, { axis: passes.axis, ids })
     }
     if (binding.moves) this.#move(node, binding.moves)
   }

@@ -89,21 +89,47 @@ export function findUnits(model: Model, analysis: Analysis): UnitMap {
 }
 
 // Units that appear in the same slots form a class; what is frozen stays apart from what is not.
+// A value that carries some units of a class only would vanish if exactly those went: it tells them
+// apart too, so that a class with one unit left leaves every value something.
 function groupBySlots(walk: UnitWalk): number[][] {
-  const slotsOf = new Map<number, Set<number>>()
-  const touch = (id: number): Set<number> => {
-    const found = slotsOf.get(id) ?? new Set()
-    slotsOf.set(id, found)
-    return found
+  const signs = new Map<number, string[]>()
+  const touch = (ids: Int32Array, sign?: string): void => {
+    for (const id of new Set(ids)) {
+      if (id < 0) continue
+      const found = signs.get(id)
+      if (found === undefined) signs.set(id, sign === undefined ? [] : [sign])
+      else if (sign !== undefined) found.push(sign)
+    }
   }
   walk.slots.forEach(({ ids }, index) => {
-    for (const id of ids) if (id >= 0) touch(id).add(index)
+    touch(ids, `${index}`)
   })
-  for (const { ids } of walk.values.values()) for (const id of ids) if (id >= 0) touch(id)
+  for (const { ids } of walk.values.values()) touch(ids)
+  const groups = groupByKey(walk, signs)
+  const sizeOf = new Map(groups.flatMap((roots) => roots.map((root) => [root, roots] as const)))
+  const partial: Int32Array[] = []
+  for (const { ids } of walk.values.values()) {
+    const counts = new Map<readonly number[], number>()
+    for (const id of new Set(ids)) {
+      const group = sizeOf.get(id)
+      if (group) counts.set(group, (counts.get(group) ?? 0) + 1)
+    }
+    if ([...counts].some(([group, count]) => count < group.length)) partial.push(ids)
+  }
+  if (partial.length === 0) return groups
+  partial.forEach((ids, index) => {
+    touch(ids, `value ${index}`)
+  })
+  return groupByKey(walk, signs)
+}
+
+function groupByKey(walk: UnitWalk, signs: ReadonlyMap<number, readonly string[]>): number[][] {
   const groups = new Map<string, number[]>()
-  for (const root of [...slotsOf.keys()].sort((a, b) => a - b)) {
-    const key = `${walk.frozen.get(root) ?? ''} ${[...slotsOf.get(root)!].join()}`
-    groups.set(key, [...(groups.get(key) ?? []), root])
+  for (const root of [...signs.keys()].sort((a, b) => a - b)) {
+    const key = `${walk.frozen.get(root) ?? ''} ${signs.get(root)!.join()}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [root])
+    else group.push(root)
   }
   return [...groups.values()]
 }

@@ -39,13 +39,18 @@ export interface VjpContext {
 /**
  * How ids of units travel. The ids of a value vary along one axis at most.
  * - `pass`: element-wise; ids of all inputs unite by broadcast and become the output's.
- * - `move`: run `evaluate` on the id tensors of the inputs named in `data` (constants as they are).
+ * - `move`: run `evaluate` on the id tensors of the inputs named in `data` (constants as they are);
+ *   `bind` says the same where more is known (one axis is enough, or some uses cannot be cut).
  * - `none`: the result does not depend on how many units there are (Shape).
  * - a binding: `bind` names the slices of weights that produce and consume units.
  */
 export type Units =
   | { readonly kind: 'pass' }
-  | { readonly kind: 'move'; readonly data: readonly number[] | 'all' }
+  | {
+      readonly kind: 'move'
+      readonly data: readonly number[] | 'all'
+      bind?(context: UnitContext): UnitBinding
+    }
   | { readonly kind: 'none' }
   | { readonly kind: 'bind'; bind(context: UnitContext): UnitBinding }
 

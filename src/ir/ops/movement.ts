@@ -23,6 +23,7 @@ import {
   tileVjp,
   transposeVjp,
 } from './gradients/movement.ts'
+import { concatUnits, transposeUnits } from './units/join.ts'
 
 /** Axes in the order `perm`, reversed by default. */
 export const transpose = defineOp({
@@ -36,7 +37,7 @@ export const transpose = defineOp({
     const t = needTensor(node, inputs, 0)
     return [transposeTensor(t, permutationOf(node, t.shape.length))]
   },
-  units: { kind: 'move', data: [0] },
+  units: transposeUnits,
 })
 
 /** The permutation a Transpose applies. */
@@ -51,7 +52,7 @@ export function permutationOf(node: Node, rank: number): readonly number[] {
 export const concat = defineOp({
   name: 'Concat',
   vjp: concatVjp,
-  units: { kind: 'move', data: 'all' },
+  units: concatUnits,
   infer: (context) => {
     const first = need(context, 0)
     const axis = axisOf(context.node, first.shape.length, 1)

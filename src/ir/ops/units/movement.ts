@@ -6,7 +6,8 @@ import { freezeInputs, fromFront, passAlong } from './ids.ts'
 
 /** Slice: units pass; a strided slice along them would not survive a cut. */
 export const sliceUnits: Units = {
-  kind: 'bind',
+  kind: 'move',
+  data: [0],
   bind(context) {
     const axis = context.axisOf(0)
     if (axis === undefined) return {}
@@ -87,7 +88,8 @@ function countKept(kept: Uint8Array, from: number, to: number): number {
 
 /** Pad: what it adds along the unit axis are units that nothing produces. */
 export const padUnits: Units = {
-  kind: 'bind',
+  kind: 'move',
+  data: [0],
   bind(context) {
     const axis = context.axisOf(0)
     if (axis === undefined) return {}
@@ -152,7 +154,8 @@ function padAmounts(
 
 /** Gather: rows of a table make units along its other axis; from an activation, units move. */
 export const gatherUnits: Units = {
-  kind: 'bind',
+  kind: 'move',
+  data: [0],
   bind(context) {
     const data = context.inputs[0]!.shape
     const axis = fromFront(intOf(context.node, 'axis', 0), data.length)
