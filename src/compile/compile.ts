@@ -64,10 +64,14 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma = false, exportKernels = false } = options
   const bindings = bindingsOf(model, options)
   const deployed = runPasses(model, [...clean, ...deploy]).model
-  const { model: fixed, analysis, selection } = fixModel(deployed, bindings)
-  const { offers, report } = selection
+  const { model: fixed, analysis, selection, origins } = fixModel(deployed, bindings)
+  const { offers } = selection
+  const named = (name: string) => origins.get(name) ?? name
   const lowered = lowerOffers(fixed, analysis, offers)
-  const program = placeProgram(lowered)
+  const placed = placeProgram(lowered)
+  const steps = placed.steps.map((step) => ({ ...step, nodes: step.nodes.map(named) }))
+  const program = { ...placed, steps }
+  const report = selection.report.map((entry) => ({ ...entry, node: named(entry.node) }))
   const functions = [...new Set(program.steps.map((step) => step.function))]
   const problems = functions.flatMap(checkTile)
   invariant(problems.length === 0, problems.join('; '))

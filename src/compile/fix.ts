@@ -5,7 +5,7 @@ import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { ModelError } from '../util/errors.ts'
 import { allKernels } from './kernels/index.ts'
-import { type Selection, selectOffers, throwDeclined } from './select.ts'
+import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
@@ -15,6 +15,8 @@ export interface Fixed {
   readonly model: Model
   readonly analysis: Analysis
   readonly selection: Selection
+  /** Of nodes that came from expanding one: the name of the node they came from. */
+  readonly origins: ReadonlyMap<string, string>
 }
 
 /**
@@ -22,19 +24,42 @@ export interface Fixed {
  * simpler ones. Throws CompileError where that does not help.
  */
 export function fixModel(model: Model, bindings: Readonly<Record<string, number>>): Fixed {
-  for (const { name, shape } of model.graph.inputs)
+  const { inputs, nodes } = model.graph
+  for (const { name, shape } of inputs)
     if (shape === undefined)
       throw new ModelError(`Cannot compile: the input "${name}" has no shape`)
-  let current = rebuild(model, bindings, new Set())
+  const unknown = nodes.filter((node) => findOp(node) === undefined)
+  if (unknown.length > 0) throwDeclined(unknown.map((node) => ({ node, reasons: [] })))
+  const origins = new Map<string, string>()
+  let current = bindSizes(model, bindings, origins)
   for (let depth = 0; ; depth++) {
     const analysis = analyze(current)
     const selection = selectOffers(current, analysis, allKernels())
     const { declined } = selection
-    if (declined.length === 0) return { model: current, analysis, selection }
+    if (declined.length === 0) return { model: current, analysis, selection, origins }
     const expandable = declined.filter(({ node }) => findOp(node)?.expand !== undefined)
     if (expandable.length < declined.length || depth === DEPTH_LIMIT)
-      throwDeclined(declined, 'wasm')
-    current = rebuild(current, {}, new Set(expandable.map(({ node }) => node)))
+      throwDeclined(declined, origins)
+    const expanded = new Set(expandable.map(({ node }) => node))
+    current = rebuild(current, {}, { expanded, origins })
+  }
+}
+
+function bindSizes(
+  model: Model,
+  bindings: Readonly<Record<string, number>>,
+  origins: Map<string, string>,
+): Model {
+  try {
+    return rebuild(model, bindings, { expanded: new Set(), origins })
+  } catch (error) {
+    const dims = model.graph.inputs.flatMap(({ shape }) => shape ?? [])
+    const free = [...new Set(dims)].filter((dim) => typeof dim === 'string' && !(dim in bindings))
+    if (!(error instanceof ModelError) || free.length === 0) throw error
+    const names = free.map((name) => `"${name}"`).join(', ')
+    throw new ModelError(
+      `${error.message}; the dynamic dimensions ${names} were taken as 1, bind them to the sizes you run`,
+    )
   }
 }
 
@@ -42,7 +67,7 @@ export function fixModel(model: Model, bindings: Readonly<Record<string, number>
 function rebuild(
   model: Model,
   bindings: Readonly<Record<string, number>>,
-  expanded: ReadonlySet<Node>,
+  { expanded, origins }: { expanded: ReadonlySet<Node>; origins: Map<string, string> },
 ): Model {
   const { graph } = model
   const base = { ...model, graph: { ...graph, nodes: [], outputs: [] } }
@@ -52,13 +77,18 @@ function rebuild(
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((name) => renamed.get(name) ?? name)
     const moved = { ...node, inputs }
-    const outputs = expanded.has(node) ? findOp(node)?.expand?.(b, b.context(moved)) : undefined
-    if (outputs === undefined) b.append(moved)
-    else
-      outputs.forEach((name, i) => {
-        const old = node.outputs[i]
-        if (old) renamed.set(old, name)
-      })
+    if (!expanded.has(node)) {
+      b.append(moved)
+      continue
+    }
+    const before = b.nodes.length
+    const outputs = findOp(node)!.expand!(b, b.context(moved))
+    for (const made of b.nodes.slice(before))
+      origins.set(nodeName(made), origins.get(nodeName(node)) ?? nodeName(node))
+    outputs.forEach((name, i) => {
+      const old = node.outputs[i]
+      if (old) renamed.set(old, name)
+    })
   }
   for (const { name } of graph.outputs) {
     const now = renamed.get(name) ?? name

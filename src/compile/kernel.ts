@@ -74,7 +74,7 @@ export interface PlacedLayouts {
 /** A kernel family. */
 export interface Kernel {
   readonly name: string
-  /** Offers to run the node (and successors it can absorb), or says why not. */
+  /** Offers to run the node (and successors it can absorb), or says why not; an empty reason = another op's node. */
   offer(node: Node, context: OfferContext): readonly Offer[] | string
 }
 

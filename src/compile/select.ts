@@ -50,7 +50,7 @@ export function selectOffers(
   const report: NodeReport[] = []
   const declined: { node: Node; reasons: string[] }[] = []
   for (const node of nodes) {
-    const entry = { node: node.name || node.outputs[0]!, op: opName(node) }
+    const entry = { node: nodeName(node), op: opName(node) }
     const empty = { ...entry, kernel: undefined, absorbed: false, offers: [], refusals: [] }
     if (covered.has(node)) {
       const by = placed.find(({ offer }) => offer.covers.includes(node))
@@ -67,8 +67,9 @@ export function selectOffers(
       const answer = hasTypes(node, analysis)
         ? kernel.offer(node, context)
         : 'the types of its inputs or outputs are unknown'
-      if (typeof answer === 'string') refusals.push({ kernel: kernel.name, reason: answer })
-      else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
+      if (typeof answer === 'string') {
+        if (answer !== '') refusals.push({ kernel: kernel.name, reason: answer })
+      } else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
     }
     offers.sort((a, b) => a.cost - b.cost)
     const best = offers[0]?.offer
@@ -94,14 +95,23 @@ export function selectOffers(
 }
 
 /** Throws one CompileError that names every declined node with its reasons. */
-export function throwDeclined(declined: Selection['declined'], target: string): never {
-  const lines = declined.map(
-    ({ node, reasons }) =>
-      `"${node.name || node.outputs[0]}" (${opName(node)}): ${reasons.join('; ') || 'no kernel'}`,
-  )
-  throw new CompileError(
-    `Cannot compile ${lines.length === 1 ? 'one node' : `${lines.length} nodes`} for ${target}:\n  ${lines.join('\n  ')}`,
-  )
+export function throwDeclined(
+  declined: Selection['declined'],
+  origins: ReadonlyMap<string, string> = new Map(),
+): never {
+  const lines = declined.map(({ node, reasons }) => {
+    const name = nodeName(node)
+    const origin = origins.get(name)
+    const what = origin === undefined ? opName(node) : `its ${opName(node)}`
+    return `"${origin ?? name}" (${what}): ${reasons.join('; ') || 'no kernel computes this op'}`
+  })
+  const count = lines.length === 1 ? 'one node' : `${lines.length} nodes`
+  throw new CompileError(`Cannot compile ${count} for wasm:\n  ${lines.join('\n  ')}`)
+}
+
+/** Returns what a node is called in reports: its name, or that of its first output. */
+export function nodeName(node: Node): string {
+  return node.name || node.outputs[0]!
 }
 
 function offerContext(

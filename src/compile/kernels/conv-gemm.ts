@@ -37,7 +37,7 @@ type WeightAt = (o: number, c: number, ky: number, kx: number) => number
 export const convGemm: Kernel = {
   name: 'conv-gemm-f32',
   offer(node, context) {
-    if (node.op !== 'Conv' || node.domain !== '') return 'computes Conv'
+    if (node.op !== 'Conv' || node.domain !== '') return ''
     const found = operandsOf(node, context)
     if (typeof found === 'string') return found
     const { input, weight, data, bias } = found
@@ -58,7 +58,7 @@ export const convGemm: Kernel = {
 export const convTransposeGemm: Kernel = {
   name: 'conv-transpose-gemm-f32',
   offer(node, context) {
-    if (node.op !== 'ConvTranspose' || node.domain !== '') return 'computes ConvTranspose'
+    if (node.op !== 'ConvTranspose' || node.domain !== '') return ''
     const found = operandsOf(node, context)
     if (typeof found === 'string') return found
     const { input, weight, data, bias } = found

@@ -15,7 +15,7 @@ import { emitWindow } from './window-function.ts'
 export const depthwise: Kernel = {
   name: 'depthwise-f32',
   offer(node, context) {
-    if (node.op !== 'Conv' || node.domain !== '') return 'computes depthwise Conv'
+    if (node.op !== 'Conv' || node.domain !== '') return ''
     const { dtype, shape } = context.type(node.inputs[0]!)
     const weight = context.constant(node.inputs[1]!)
     const bias = node.inputs[2] ? context.constant(node.inputs[2]) : undefined

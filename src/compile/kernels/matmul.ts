@@ -37,7 +37,7 @@ interface Packed {
 export const matmul: Kernel = {
   name: 'matmul-f32',
   offer(node, context) {
-    if (node.op !== 'MatMul' || node.domain !== '') return 'computes MatMul'
+    if (node.op !== 'MatMul' || node.domain !== '') return ''
     const [a, b] = node.inputs.map((name) => context.type(name)) as [
       { dtype: string; shape: readonly number[] },
       { dtype: string; shape: readonly number[] },
@@ -63,7 +63,7 @@ export const matmul: Kernel = {
 export const gemm: Kernel = {
   name: 'gemm-f32',
   offer(node, context) {
-    if (node.op !== 'Gemm' || node.domain !== '') return 'computes Gemm'
+    if (node.op !== 'Gemm' || node.domain !== '') return ''
     const [a, b] = [context.type(node.inputs[0]!), context.type(node.inputs[1]!)]
     if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
     if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'

@@ -53,7 +53,7 @@ export const move: Kernel = {
   offer(node, context) {
     const record = findOp(node)
     const isMove = record?.units?.kind === 'move' || MOVES.has(opName(node))
-    if (record?.evaluate === undefined || !isMove) return 'it computes new values'
+    if (record?.evaluate === undefined || !isMove) return ''
     const moves = probe(node, record, context)
     if (typeof moves === 'string') return moves
     const offers: Offer[] = []

@@ -45,7 +45,7 @@ export const pointwise: Kernel = {
 
 function formulaOf(node: Node, context: OfferContext): Fused | string {
   const record = findOp(node)
-  if (record?.formula === undefined) return 'it has no scalar formula'
+  if (record?.formula === undefined) return ''
   const output = node.outputs[0]!
   const infer: InferContext = {
     node,

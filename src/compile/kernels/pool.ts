@@ -14,7 +14,7 @@ import type { WindowRun } from './window-nest.ts'
 export const maxPool: Kernel = {
   name: 'pool-max-f32',
   offer(node, context) {
-    if (node.op !== 'MaxPool' || node.domain !== '') return 'computes MaxPool'
+    if (node.op !== 'MaxPool' || node.domain !== '') return ''
     if (node.outputs[1]) return 'computes no indices'
     return windowed(node, context, { name: this.name, reduction: 'max' })
   },
@@ -24,7 +24,7 @@ export const maxPool: Kernel = {
 export const averagePool: Kernel = {
   name: 'pool-average-f32',
   offer(node, context) {
-    if (node.op !== 'AveragePool' || node.domain !== '') return 'computes AveragePool'
+    if (node.op !== 'AveragePool' || node.domain !== '') return ''
     return windowed(node, context, { name: this.name, reduction: 'mean' })
   },
 }
@@ -33,7 +33,7 @@ export const averagePool: Kernel = {
 export const globalAveragePool: Kernel = {
   name: 'pool-global-average-f32',
   offer(node, context) {
-    if (node.op !== 'GlobalAveragePool' || node.domain !== '') return 'computes GlobalAveragePool'
+    if (node.op !== 'GlobalAveragePool' || node.domain !== '') return ''
     return global(node, context, { name: this.name, reduction: 'mean' })
   },
 }
@@ -42,7 +42,7 @@ export const globalAveragePool: Kernel = {
 export const globalMaxPool: Kernel = {
   name: 'pool-global-max-f32',
   offer(node, context) {
-    if (node.op !== 'GlobalMaxPool' || node.domain !== '') return 'computes GlobalMaxPool'
+    if (node.op !== 'GlobalMaxPool' || node.domain !== '') return ''
     return global(node, context, { name: this.name, reduction: 'max' })
   },
 }

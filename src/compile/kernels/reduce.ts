@@ -65,7 +65,7 @@ interface Plan {
 export const reduce: Kernel = {
   name: 'reduce-f32',
   offer(node, context) {
-    if (!(opName(node) in reductions)) return 'it is no reduction'
+    if (!(opName(node) in reductions)) return ''
     const [source] = node.inputs
     const output = node.outputs[0]!
     const from = context.type(source!)

@@ -33,7 +33,7 @@ export const softmax: Kernel = {
   name: 'softmax-f32',
   offer(node, context) {
     const op = opName(node)
-    if (op !== 'Softmax' && op !== 'LogSoftmax') return 'it is no softmax'
+    if (op !== 'Softmax' && op !== 'LogSoftmax') return ''
     const type = context.type(node.inputs[0]!)
     if (type.dtype !== 'float32') return `it computes ${type.dtype}, only float32 is compiled`
     const rank = type.shape.length

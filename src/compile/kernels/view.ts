@@ -17,7 +17,7 @@ const RESHAPES: ReadonlySet<string> = new Set([
 export const view: Kernel = {
   name: 'view',
   offer(node, context) {
-    if (!RESHAPES.has(opName(node))) return 'it changes elements or their order'
+    if (!RESHAPES.has(opName(node))) return ''
     const [source] = node.inputs
     const [output, ...others] = node.outputs
     if (source === undefined || output === undefined) return 'it has no input'
