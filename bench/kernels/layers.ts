@@ -71,6 +71,7 @@ function ours(model: Model, offer: Offer, feeds: Map<string, FloatTensor>) {
     ...offer.inputs.map((o, i) => packConstant(feeds.get(o.value)!, inputs[i]!, o.value)),
     ...offer.pack(),
     ...offer.outputs.map((o, i) => new Uint8Array(bytesOf(type(o.value), outputs[i]!))),
+    ...(offer.scratchBytes > 0 ? [new Uint8Array(offer.scratchBytes)] : []),
   ]
   let end = 1024
   const addresses = buffers.map((buffer) => {

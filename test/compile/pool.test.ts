@@ -27,6 +27,8 @@ const cases: PoolCase[] = [
   { c: 4, size: [8, 8], kernel: [3, 3], strides: [3, 3], ceil: 1 },
   { c: 4, size: [1, 11], kernel: [1, 9], pads: [0, 4, 0, 4] },
   { c: 1, size: [2, 1], kernel: [2, 1] },
+  { c: 6, size: [9, 7], kernel: [7, 5], pads: [3, 2, 3, 2], n: 2 },
+  { c: 4, size: [11, 10], kernel: [5, 4], strides: [2, 3], pads: [2, 1, 1, 2], ceil: 1 },
 ]
 
 const attributesOf = (k: PoolCase) => ({

@@ -4,10 +4,10 @@ import { intOf, type Node } from '../../ir/graph.ts'
 import { poolWindow } from '../../ir/ops/pool.ts'
 import type { Window } from '../../ir/ops/shared/window.ts'
 import type { Kernel, Offer, OfferContext } from '../kernel.ts'
-import { nhwc } from '../layout.ts'
+import { bytesOf, NHWC, nhwc } from '../layout.ts'
 import { layoutNames, padChannels } from './conv-gemm.ts'
 import { absorb, epilogueKey } from './epilogue.ts'
-import { emitWindow } from './window-function.ts'
+import { betweenPasses, emitWindow } from './window-function.ts'
 import type { WindowRun } from './window-nest.ts'
 
 /** Largest element under each window. */
@@ -87,6 +87,7 @@ function offerOf(
   const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
   const taps = Math.max(...rows.map((r) => r.taps)) * Math.max(...columns.map((r) => r.taps))
   const problem = { input, output, rows, columns }
+  const between = betweenPasses(problem)
   return [
     {
       kernel: name,
@@ -94,7 +95,7 @@ function offerOf(
       inputs: [node.inputs[0]!, ...values].map((value) => ({ value, layout: nhwc(0, 0, 0, 0) })),
       outputs: [{ value: epilogue.output, layout: 'nhwc' }],
       cost: output.reduce((product, size) => product * size, taps + 2),
-      scratchBytes: 0,
+      scratchBytes: between ? bytesOf({ dtype, shape: between }, NHWC) : 0,
       inPlace: values.map((_, i) => i + 1),
       tolerance: (reduction === 'max' ? 2 : taps + 4) * 2 ** -24,
       codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue), layoutNames(layouts)]),

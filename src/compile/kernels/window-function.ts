@@ -1,9 +1,10 @@
 // The function around a window nest: parameters, extents, operands.
 import type { PlacedLayouts } from '../kernel.ts'
-import { nhwcGeometry } from '../layout.ts'
-import type { TileFunction } from '../tile/nodes.ts'
+import { input } from '../../ir/formula.ts'
+import { NHWC, type NhwcGeometry, nhwcGeometry } from '../layout.ts'
+import type { TileFunction, TileStatement } from '../tile/nodes.ts'
 import type { Epilogue } from './epilogue.ts'
-import { type Reduction, type WindowRun, windowStatements } from './window-nest.ts'
+import { type Reduction, type WindowNest, type WindowRun, windowStatements } from './window-nest.ts'
 
 /** A depthwise convolution or a pool with its layouts. */
 export interface WindowSpec {
@@ -19,10 +20,26 @@ export interface WindowSpec {
   readonly layouts: PlacedLayouts
 }
 
-/** Returns the function: input, values, weights (if any), numbers per channel, output. */
+/** From this many taps on, a pool over overlapping windows runs along rows first, then along columns. */
+const SEPARABLE_TAPS = 16
+
+/** Returns the shape of what a pool keeps between its two passes, or undefined where one pass is better. */
+export function betweenPasses(
+  spec: Pick<WindowSpec, 'input' | 'output' | 'rows' | 'columns'>,
+): readonly number[] | undefined {
+  const { output, rows, columns } = spec
+  const most = (runs: readonly WindowRun[]) => Math.max(...runs.map((run) => run.taps))
+  const overlap = (runs: readonly WindowRun[], count: number) =>
+    count > 1 && runs[0]!.inStep < most(runs)
+  if (most(rows) * most(columns) < SEPARABLE_TAPS) return undefined
+  if (!overlap(rows, output[2]!) || !overlap(columns, output[3]!)) return undefined
+  return [...spec.input.slice(0, 3), output[3]!]
+}
+
+/** Returns the function: input, values, weights (if any), numbers per channel, output, scratch (if any). */
 export function emitWindow(spec: WindowSpec): TileFunction {
-  const { name, input, output, rows, columns, epilogue, layouts, weightBytes } = spec
-  const a = nhwcGeometry(input, layouts.inputs[0]!)
+  const { name, output, rows, columns, epilogue, layouts, weightBytes } = spec
+  const a = nhwcGeometry(spec.input, layouts.inputs[0]!)
   const out = nhwcGeometry(output, layouts.outputs[0]!)
   const values = layouts.inputs.slice(1).map((layout) => nhwcGeometry(output, layout))
   const weightsAt = 1 + values.length
@@ -39,6 +56,12 @@ export function emitWindow(spec: WindowSpec): TileFunction {
   )
   const reduction: Reduction =
     spec.reduction === 'weights' ? { kind: 'weights', base: weightsAt } : { kind: spec.reduction }
+  const nest = { input: { base: 0, geometry: a }, output: { base: nextChannel, geometry: out } }
+  const between = spec.reduction === 'weights' ? undefined : betweenPasses(spec)
+  const scratch = between && nhwcGeometry(between, NHWC)
+  const body = scratch
+    ? twoPasses({ ...nest, rows, columns, reduction, epilogue, operands }, scratch)
+    : windowStatements({ ...nest, rows, columns, reduction, epilogue, operands })
   return {
     name,
     parameters: [
@@ -47,6 +70,7 @@ export function emitWindow(spec: WindowSpec): TileFunction {
       ...(weightBytes === undefined ? [] : ['weights']),
       ...channelNames,
       'out',
+      ...(scratch ? ['scratch'] : []),
     ],
     extents: [
       a.sizeBytes,
@@ -54,15 +78,27 @@ export function emitWindow(spec: WindowSpec): TileFunction {
       ...(weightBytes === undefined ? [] : [weightBytes]),
       ...channelNames.map(() => out.channels * 4),
       out.sizeBytes,
+      ...(scratch ? [scratch.sizeBytes] : []),
     ],
-    body: windowStatements({
-      input: { base: 0, geometry: a },
-      output: { base: nextChannel, geometry: out },
-      rows,
-      columns,
-      reduction,
-      epilogue,
-      operands,
-    }),
+    body,
   }
+}
+
+// Along each row into the scratch buffer, then down its columns into the output.
+function twoPasses(nest: WindowNest, geometry: NhwcGeometry): TileStatement[] {
+  const scratch = { base: nest.output.base + 1, geometry }
+  const all = (count: number): WindowRun[] => [
+    { start: 0, count, inStart: 0, inStep: 1, taps: 1, tapStep: 1, divisor: 1 },
+  ]
+  const none: Epilogue = { covers: [], output: '', formula: input(0), operands: [] }
+  return [
+    ...windowStatements({
+      ...nest,
+      output: scratch,
+      rows: all(geometry.h),
+      epilogue: none,
+      operands: [],
+    }),
+    ...windowStatements({ ...nest, input: scratch, columns: all(geometry.w) }),
+  ]
 }
