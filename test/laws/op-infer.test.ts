@@ -26,6 +26,11 @@ beforeAll(async () => {
 afterAll(() => engine?.close())
 
 describe('op records agree with onnxruntime', () => {
+  it('there is one record per name', () => {
+    const names = allOps().map((record) => `${record.domain}.${record.name}`)
+    expect(names.length).toBe(new Set(names).size)
+  })
+
   it('every record has a case', () => {
     const covered = new Set(opCases.map((item) => item.op))
     const missing = allOps()

@@ -1,35 +1,46 @@
 // Trilu: the upper or lower triangle of matrices, zeros elsewhere.
-import { numbersOf } from '../../tensor/tensor.ts'
-import type { GraphBuilder } from '../builder.ts'
-import { intOf, type Node } from '../graph.ts'
-import { defineOp, type OpRecord, type VjpContext } from '../op.ts'
-import { need, needTensor, reject } from './shared/check.ts'
-import { readNumbers, writeNumbers } from './shared/numeric.ts'
+import { sizeOf, type Tensor } from '../../tensor/tensor.ts'
+import { intOf } from '../graph.ts'
+import { defineOp, type InferContext, type OpRecord } from '../op.ts'
+import { contextOf, knownScalar, need, needTensor, reject } from './shared/check.ts'
+import { take } from './shared/move.ts'
 
 /** Keeps what is on and above diagonal k (`upper`, the default) or on and below it. */
 export const trilu = defineOp({
   name: 'Trilu',
+  vjp: (b, { node, ...c }) => [
+    b.op('Trilu', [c.cotangent()!, ...node.inputs.slice(1)], { ...node.attributes }),
+  ],
   infer: (context) => {
     const type = need(context, 0)
     if (type.shape.length < 2) reject(`expected matrices, found [${type.shape}]`)
     return [type]
   },
-  evaluate: (node, inputs) => {
+  evaluate: (node, inputs, opset) => {
     const t = needTensor(node, inputs, 0)
-    const k = inputs[1] ? numbersOf(inputs[1])[0]! : 0
-    const [rows, columns] = t.shape.slice(-2) as [number, number]
-    const upper = intOf(node, 'upper', 1) === 1
-    const values = readNumbers(t).map((value, i) => {
-      const diagonal = (i % columns) - (Math.floor(i / columns) % rows)
-      return (upper ? diagonal >= k : diagonal <= k) ? value : 0
-    })
-    return [writeNumbers(t.dtype, t.shape, values)]
+    const kept = triangleOf(contextOf(node, inputs, opset))
+    const offsets = Int32Array.from({ length: t.data.length }, (_, i) =>
+      kept[i % kept.length] === 1 ? i : -1,
+    )
+    return [take(t, t.shape, offsets)]
   },
-  vjp: (b: GraphBuilder, c: VjpContext) => [sameTriangle(b, c.node, c.cotangent()!)],
+  expand: (b, context) => {
+    const { shape } = context.inputs[0]!
+    const mask: Tensor = { dtype: 'bool', shape: shape.slice(-2), data: triangleOf(context) }
+    return [b.op('Where', [b.constant(mask), context.node.inputs[0]!, b.scalar(0)])]
+  },
 })
 
-function sameTriangle(b: GraphBuilder, node: Node, dy: string): string {
-  return b.op('Trilu', [dy, ...node.inputs.slice(1)], { ...node.attributes })
+/** 1 where the matrix keeps its element. */
+function triangleOf(context: InferContext): Uint8Array {
+  const shape = need(context, 0).shape.slice(-2)
+  const upper = intOf(context.node, 'upper', 1) === 1
+  const k = context.inputs[1] === undefined ? 0 : knownScalar(context, 1)
+  const columns = shape[1]!
+  return Uint8Array.from({ length: sizeOf(shape) }, (_, i) => {
+    const diagonal = (i % columns) - Math.floor(i / columns)
+    return (upper ? diagonal >= k : diagonal <= k) ? 1 : 0
+  })
 }
 
 /** The records of this file. */
