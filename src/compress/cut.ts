@@ -59,17 +59,39 @@ export function mask(
   options: CutOptions = {},
 ): Model {
   const units = options.units ?? findUnits(model, analysis)
-  const masks = keptMasks(units, kept)
   const weights = model.weights.copy()
+  for (const [name, bits] of Object.entries(weightMasks(model, units, kept))) {
+    const t = weights.get(name)
+    invariant(t.dtype !== 'string', 'strings have no units')
+    const data = (t.data as Float32Array).slice()
+    for (let i = 0; i < data.length; i++) if (bits[i] === 0) data[i] = 0
+    weights.set(name, { dtype: t.dtype, shape: t.shape, data })
+  }
+  return { ...model, weights }
+}
+
+/**
+ * Returns 1 per element to keep of every weight that loses some: what a training step multiplies by,
+ * so that the network that trains is the network that is cut. Running statistics are not masked.
+ */
+export function weightMasks(model: Model, units: UnitMap, kept: Kept): Record<string, Uint8Array> {
+  const masks = keptMasks(units, kept)
+  const result: Record<string, Uint8Array> = {}
   units.classes.forEach(({ members }, index) => {
     if (!masks[index]!.includes(0)) return
     for (const { weight, axis, role, units: owners } of members) {
       if (role === 'carrier') continue
-      const bits = Uint8Array.from(owners, (unit) => (unit < 0 ? 1 : masks[index]![unit]!))
-      weights.set(weight, zeroSlices(weights.get(weight), axis, bits))
+      const { shape } = model.weights.get(weight)
+      const bits = result[weight] ?? new Uint8Array(sizeOf(shape)).fill(1)
+      const inner = sizeOf(shape.slice(axis + 1))
+      for (let at = 0; at < bits.length; at += inner) {
+        const unit = owners[(at / inner) % owners.length]!
+        if (unit >= 0 && masks[index]![unit] === 0) bits.fill(0, at, at + inner)
+      }
+      result[weight] = bits
     }
   })
-  return { ...model, weights }
+  return result
 }
 
 type Keep = ReadonlyMap<string, ReadonlyMap<number, Uint8Array>>
@@ -252,15 +274,6 @@ function takeAlong(t: Tensor, axis: number, kept: Uint8Array): Tensor {
     to += inner
   }
   return { dtype: t.dtype, shape, data }
-}
-
-function zeroSlices(t: Tensor, axis: number, kept: Uint8Array): Tensor {
-  invariant(t.dtype !== 'string', 'strings have no units')
-  const inner = sizeOf(t.shape.slice(axis + 1))
-  const data = (t.data as Float32Array).slice()
-  for (let at = 0; at < data.length; at += inner)
-    if (kept[(at / inner) % kept.length] === 0) data.fill(0, at, at + inner)
-  return { dtype: t.dtype, shape: t.shape, data }
 }
 
 /** Analyses a model and cuts it; what recipes call when they have no analysis at hand. */

@@ -215,28 +215,44 @@ export interface PlannedShapes {
 /** Returns the types of all values and weights under a plan, without cutting. */
 export function planShapes(units: UnitMap, analysis: Analysis, plan: Plan): PlannedShapes {
   const share = units.classes.map(({ name, size }) => (plan.keep[name] ?? size) / size)
-  const sized = new Map<string, Map<number, number>>()
-  const count = (classes: Int32Array): number => {
-    let sum = 0
-    for (const index of classes) sum += index < 0 ? 1 : share[index]!
-    return Math.round(sum)
-  }
-  const note = (name: string, axis: number, size: number): void => {
-    sized.set(name, (sized.get(name) ?? new Map()).set(axis, size))
-  }
-  for (const [name, value] of units.values) note(name, value.axis, count(value.classes))
-  for (const [key, { weight, axis, classes }] of slotClasses(units)) {
-    if (key !== '') note(weight, axis, count(classes))
-  }
+  const axesOf = slicesPerClass(units)
   return {
     type(name) {
       const type = analysis.types.get(name)
       if (type === undefined) throw new Error(`internal: no type for "${name}"`)
-      const axes = sized.get(name)
+      const axes = axesOf.get(name)
       if (axes === undefined) return type
-      return { dtype: type.dtype, shape: type.shape.map((size, axis) => axes.get(axis) ?? size) }
+      const sizeAt = (size: number, axis: number): number => {
+        const parts = axes.get(axis)
+        if (parts === undefined) return size
+        let sum = 0
+        for (const [index, slices] of parts) sum += index < 0 ? slices : slices * share[index]!
+        return Math.round(sum)
+      }
+      return { dtype: type.dtype, shape: type.shape.map(sizeAt) }
     },
   }
+}
+
+/** Name → axis → slices per class index (-1: slices that always stay). */
+type SliceCounts = ReadonlyMap<string, ReadonlyMap<number, ReadonlyMap<number, number>>>
+
+// Allocators ask for thousands of plans of one map.
+const countsOf = new WeakMap<UnitMap, SliceCounts>()
+
+function slicesPerClass(units: UnitMap): SliceCounts {
+  const known = countsOf.get(units)
+  if (known !== undefined) return known
+  const counts = new Map<string, Map<number, Map<number, number>>>()
+  const note = (name: string, { axis, classes }: ValueUnits): void => {
+    const parts = new Map<number, number>()
+    for (const index of classes) parts.set(index, (parts.get(index) ?? 0) + 1)
+    counts.set(name, (counts.get(name) ?? new Map()).set(axis, parts))
+  }
+  for (const [name, value] of units.values) note(name, value)
+  for (const slot of slotClasses(units).values()) note(slot.weight, slot)
+  countsOf.set(units, counts)
+  return counts
 }
 
 /** A weight's axis with the class and unit of every slice, over all classes. */
