@@ -10,14 +10,7 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey } from './epilogue.ts'
-import {
-  depthOf,
-  gemmStatements,
-  packedBytes,
-  packPanels,
-  type Panels,
-  planPanels,
-} from './gemm-nest.ts'
+import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
 
 /** Everything about a convolution but the weights. */
 interface Problem {
@@ -166,46 +159,40 @@ export function padChannels(data: Float32Array): Uint8Array {
   return bytesOfView(padded)
 }
 
-/** How a phase walks: reduction sizes in loop order, and panels. */
+/** How a phase walks. */
 interface PhasePlan {
-  /** Rows, columns and channels of the reduction. */
-  readonly sizes: readonly [ky: number, kx: number, c: number]
   readonly panels: readonly Panels[]
+  /** Steps of the reduction: rows, columns, channels of the window. */
+  readonly depth: number
   /** Bytes of the packed weights of one group. */
   readonly bytes: number
 }
 
 function planPhase(problem: Problem, { y, x }: Problem['phases'][number]): PhasePlan {
-  const { input, groups, cIn, cOut } = problem
-  const stored = Math.ceil(input[1]! / 4) * 4
-  // Reading the padding channels too joins the taps of a row into one run: worth up to a quarter.
-  const isRun = groups === 1 && x.taps > 1 && x.tapStep === 1 && cIn / stored >= 0.75
-  const sizes = [y.taps, x.taps, isRun ? stored : cIn] as const
-  const depth = sizes[0] * sizes[1] * sizes[2]
+  const { cIn, cOut } = problem
+  const depth = y.taps * x.taps * cIn
   const isPointwise = y.taps * x.taps === 1 && y.inStep === 1 && x.inStep === 1
   const panels = planPanels(cOut, isPointwise ? y.count * x.count : x.count)
-  return { sizes, panels, bytes: packedBytes(panels, depth) }
+  return { panels, depth, bytes: packedBytes(panels, depth) }
 }
 
 function packWeights({ problem, weight, bias }: Weights): Float32Array {
   const { groups, cIn, cOut, phases } = problem
   const parts: Float32Array[] = []
   for (const phase of phases) {
-    const { sizes, panels } = planPhase(problem, phase)
+    const { panels, depth } = planPhase(problem, phase)
     const { y, x } = phase
-    const [, kx, c] = sizes
     for (let g = 0; g < groups; g++)
       parts.push(
-        packPanels(panels, sizes[0] * kx * c, {
+        packPanels(panels, depth, {
           bias: (o) => (o < cOut ? (bias?.[g * cOut + o] ?? 0) : 0),
           weight: (o, step) => {
-            const channel = step % c
-            if (o >= cOut || channel >= cIn) return 0
-            const column = Math.floor(step / c) % kx
-            const row = Math.floor(step / (c * kx))
+            if (o >= cOut) return 0
+            const column = Math.floor(step / cIn) % x.taps
+            const row = Math.floor(step / (cIn * x.taps))
             return weight(
               g * cOut + o,
-              channel,
+              step % cIn,
               y.kernelStart + row * y.kernelStep,
               x.kernelStart + column * x.kernelStep,
             )
@@ -239,7 +226,7 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
     isValue.map((v, i) => (v ? pick(values[bases[i]! - 1]!) : 0))
   let weightsOffset = 0
   const body = phases.flatMap(({ y, x }, index) => {
-    const { sizes, panels, bytes } = plans[index]!
+    const { panels, bytes } = plans[index]!
     const offset = weightsOffset
     weightsOffset += bytes * groups
     const start = (g: typeof out) => g.origin + y.outStart * g.rowBytes + x.outStart * g.pixelBytes
@@ -282,9 +269,10 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
           operands: stepsOf((g) => x.outStep * g.pixelBytes),
         },
         taps: [
-          { count: sizes[0], a: y.tapStep * a.rowBytes },
-          { count: sizes[1], a: x.tapStep * a.pixelBytes },
-          { count: sizes[2], a: 4 },
+          { count: y.taps, a: y.tapStep * a.rowBytes },
+          { count: x.taps, a: x.tapStep * a.pixelBytes },
+          // Padding channels are skipped, though the taps of a row are then no single run: always faster.
+          { count: cIn, a: 4 },
         ],
         channels: cOut,
         panels,
@@ -316,8 +304,7 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
 function costOf(problem: Problem): number {
   const { input, groups, cOut, phases } = problem
   return phases.reduce((sum, phase) => {
-    const { sizes } = planPhase(problem, phase)
-    const depth = depthOf(sizes.map((count) => ({ count, a: 0 })))
+    const { depth } = planPhase(problem, phase)
     const channels = Math.ceil(cOut / 4) * 4
     return sum + input[0]! * phase.y.count * phase.x.count * groups * channels * (depth + 2)
   }, 0)
