@@ -369,6 +369,25 @@ describe('metrics', () => {
   })
 })
 
+test('a linear model learns next to nothing of the generated set', async () => {
+  const b = new GraphBuilder()
+  const x = b.op('Flatten', [b.input('image', 'float32', ['n', 3, 32, 32])], { axis: int(1) })
+  const w = b.constant(floats([10, 3072], new Float32Array(30720)), 'w')
+  b.output(
+    b.op('Gemm', [x, w, b.constant(floats([10], new Float32Array(10)), 'bias')], {
+      transB: int(1),
+    }),
+    'y',
+  )
+  const many = generateImages({ seed: 1, part: 'train', length: 2000 })
+  const options = { data: many, description, engine, epochs: 4, seed: 1, schedule: cosine(0.003) }
+  const { model, history } = await train(b.build(), options)
+  expect(history.at(-1)!.loss).toBeLessThan(history[0]!.loss)
+  const unseen = generateImages({ seed: 1, part: 'test', length: 500 })
+  const { value } = await evaluate(model, { dataset: unseen, description, engine })
+  expect(value).toBeLessThan(0.6)
+})
+
 describe('bindBatch()', () => {
   /** A channel shuffle as exporters write it: the batch travels through the second axis. */
   function shuffle(batch: number | string): Model {

@@ -86,7 +86,10 @@ function subfolders(path: Place['path']): string[] {
     .sort()
 }
 
-async function loadDecoder(decodeSize: number | undefined): Promise<Decoder> {
+/** Shorter side that suits most networks; photographs are several times larger and slow to resize. */
+const USUAL_SIZE = 512
+
+async function loadDecoder(decodeSize = USUAL_SIZE): Promise<Decoder> {
   const { default: sharp } = await import('sharp').catch((error: Error) => {
     throw new DataError(
       `Reading pictures needs the optional package "sharp", which does not load (${error.message}); install it with: npm install sharp`,
@@ -96,15 +99,12 @@ async function loadDecoder(decodeSize: number | undefined): Promise<Decoder> {
     try {
       const image = sharp(path, { failOn: 'error' }).rotate().flatten().toColourspace('srgb')
       // Twice the size keeps what our own filter needs; the decoder shrinks JPEGs while reading.
-      const sized =
-        decodeSize === undefined
-          ? image
-          : image.resize({
-              width: 2 * decodeSize,
-              height: 2 * decodeSize,
-              fit: 'outside',
-              withoutEnlargement: true,
-            })
+      const sized = image.resize({
+        width: 2 * decodeSize,
+        height: 2 * decodeSize,
+        fit: 'outside',
+        withoutEnlargement: true,
+      })
       const { data, info } = await sized.raw().toBuffer({ resolveWithObject: true })
       return planar(data, info)
     } catch (error) {

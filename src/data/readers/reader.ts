@@ -13,7 +13,7 @@ export interface Place {
 export interface OpenOptions {
   /** Decides splits that a format does not state, and generated data. Default 0. */
   readonly seed?: number
-  /** Pictures of a folder are read at least this large on the shorter side, and smaller where the decoder can. */
+  /** Shorter side that pictures of a folder are needed at; larger ones are reduced to twice that while decoding. Default 512. */
   readonly decodeSize?: number
 }
 
