@@ -1,9 +1,11 @@
 // Tile function → WebAssembly code.
-import type { Address, TileExpr, TileFunction, VectorType } from '../tile/nodes.ts'
+import type { Address, TileExpr, TileFunction } from '../tile/nodes.ts'
 import { sharedNodes } from '../tile/build.ts'
 import { invariant } from '../../util/errors.ts'
-import { type AssembledFunction, ByteWriter, I32, op, simd, V128 } from './assembler.ts'
+import { type AssembledFunction, ByteWriter, op, simd } from './assembler.ts'
 import { type ConstantUse, constantKey, constantsOf, hoistedConstants } from './constants.ts'
+import { Locals } from './locals.ts'
+import { binaryOpcode, unaryOpcode } from './opcodes.ts'
 import {
   type LoweredLeaf,
   type LoweredLoop,
@@ -289,98 +291,10 @@ export function emitFunction(
   }
 }
 
-// Locals in order of creation, encoded as runs of one type.
-class Locals {
-  readonly #types: number[] = []
-  readonly #free: number[] = []
-  readonly #first: number
-
-  constructor(first: number) {
-    this.#first = first
-  }
-
-  integer(): number {
-    return this.#first + this.#types.push(I32) - 1
-  }
-
-  vector(): number {
-    return this.#first + this.#types.push(V128) - 1
-  }
-
-  temporary(): number {
-    return this.#free.pop() ?? this.vector()
-  }
-
-  release(local: number): void {
-    this.#free.push(local)
-  }
-
-  groups(): { count: number; type: number }[] {
-    const groups: { count: number; type: number }[] = []
-    for (const type of this.#types) {
-      const last = groups.at(-1)
-      if (last?.type === type) last.count++
-      else groups.push({ count: 1, type })
-    }
-    return groups
-  }
-}
-
 function registerNames(body: readonly LoweredStatement[], found = new Set<string>()): Set<string> {
   for (const s of body) {
     if (s.kind === 'loop') registerNames(s.body, found)
     else if (s.statement.kind === 'set') found.add(s.statement.register)
   }
   return found
-}
-
-const unaryOpcodes = {
-  f32x4: { abs: 0xe0, neg: 0xe1, sqrt: 0xe3, ceil: 0x67, floor: 0x68, trunc: 0x69, nearest: 0x6a },
-  i32x4: { abs: 0xa0, neg: 0xa1 },
-} as const
-
-function unaryOpcode(f: Extract<TileExpr, { kind: 'unary' }>['f'], type: VectorType): number {
-  if (f === 'not') return simd.not
-  const opcode = (unaryOpcodes[type] as Partial<Record<string, number>>)[f]
-  invariant(opcode !== undefined, `no ${f} on ${type}`)
-  return opcode
-}
-
-// min and max are pmin and pmax: one instruction on x64, where the NaN-exact forms take five.
-const binaryOpcodes = {
-  f32x4: {
-    add: 0xe4,
-    sub: 0xe5,
-    mul: 0xe6,
-    div: 0xe7,
-    min: 0xea,
-    max: 0xeb,
-    eq: 0x41,
-    lt: 0x43,
-    gt: 0x44,
-    le: 0x45,
-    ge: 0x46,
-  },
-  i32x4: {
-    add: 0xae,
-    sub: 0xb1,
-    mul: 0xb5,
-    min: 0xb6,
-    max: 0xb8,
-    eq: 0x37,
-    lt: 0x39,
-    gt: 0x3b,
-    le: 0x3d,
-    ge: 0x3f,
-    shl: 0xab,
-    shr: 0xac,
-  },
-} as const
-
-function binaryOpcode(f: Extract<TileExpr, { kind: 'binary' }>['f'], type: VectorType): number {
-  if (f === 'and') return simd.and
-  if (f === 'or') return simd.or
-  const opcode = (binaryOpcodes[type] as Partial<Record<string, number>>)[f]
-  invariant(opcode !== undefined, `no ${f} on ${type}`)
-  return opcode
 }
