@@ -93,12 +93,12 @@ function forwardGraph(base: Model, bindings: Readonly<Record<string, number>>): 
     const record = findOp(node)
     const context = b.context(node)
     const known = node.inputs.every((name, i) => name === '' || context.inputs[i] !== undefined)
-    if (record?.expand === undefined || record.vjp !== undefined || !known) b.append(node)
-    else
-      record.expand(b, context).forEach((name, i) => {
-        const output = node.outputs[i]
-        if (output) b.append(identity(name, output))
-      })
+    const simpler = known && record?.vjp === undefined ? record?.expand?.(b, context) : undefined
+    if (simpler === undefined) b.append(node)
+    simpler?.forEach((name, i) => {
+      const output = node.outputs[i]
+      if (output) b.append(identity(name, output))
+    })
   }
   return b
 }
@@ -212,7 +212,10 @@ class ReverseWalk {
   }
 }
 
-function checkRequest(model: Model, { loss, cotangents = {}, wrt }: GradientOptions): void {
+function checkRequest(
+  model: Model,
+  { loss, cotangents = {}, wrt, outputs = [] }: GradientOptions,
+): void {
   if (loss === undefined && Object.keys(cotangents).length === 0)
     throw new OptionError('Cannot differentiate without a loss; give "loss" or "cotangents"')
   if (wrt.length === 0)
@@ -222,7 +225,8 @@ function checkRequest(model: Model, { loss, cotangents = {}, wrt }: GradientOpti
     throw new OptionError(
       `Cannot differentiate a model at opset ${opset}: gradients need opset 18; run the clean passes first`,
     )
-  for (const name of [...wrt, ...(loss === undefined ? [] : [loss]), ...Object.keys(cotangents)])
+  const named = [...wrt, ...(loss === undefined ? [] : [loss]), ...Object.keys(cotangents)]
+  for (const name of [...named, ...outputs])
     if (!valuesOf(model.graph).has(name)) throw unknownValue(model.graph, name)
 }
 
