@@ -223,6 +223,51 @@ export function testNets(seed = 1): { name: string; model: Model }[] {
   })
 }
 
+/** A network of random steps: what couples with what is left to chance. */
+export function randomNet(seed: number): Model {
+  const random = createRandom(seed)
+  const net = new Net(seed)
+  const values = [net.b.input('image', 'float32', [1, 3, 8, 8])]
+  const channels = (x: string) => net.b.type(x).shape[1]!
+  const pick = () => values[Math.max(0, values.length - 1 - random.integer(4))]!
+  const two = 2 * (1 + random.integer(3))
+  const steps: ((x: string, name: string) => string)[] = [
+    (x, name) => net.block(x, name, { out: two * (1 + random.integer(3)) }),
+    (x, name) => net.conv(x, name, { out: two, kernel: 1, bias: true }),
+    (x, name) => net.block(x, name, { out: channels(x), group: channels(x) }),
+    (x, name) => net.block(x, name, { out: channels(x), group: channels(x) % 2 === 0 ? 2 : 1 }),
+    (x) => net.op('HardSwish', [x]),
+    (x, name) => net.op('PRelu', [x, net.weight(`${name}.slope`, [channels(x), 1, 1])]),
+    (x, name) => net.norm(x, `${name}.norm`),
+    (x) => {
+      const same = values.filter((value) => channels(value) === channels(x))
+      return net.op('Add', [x, same[random.integer(same.length)]!])
+    },
+    (x) => net.op('Mul', [x, net.op('Sigmoid', [net.op('GlobalAveragePool', [x])])]),
+    (x) => net.op('Concat', [x, pick()], { axis: int(1) }),
+    (x) => {
+      const cut = 1 + random.integer(channels(x) - 1)
+      const sizes = net.b.ints([cut, channels(x) - cut])
+      return net.b.ops('Split', [x, sizes], { axis: int(1) }, 2)[random.integer(2)]!
+    },
+    (x) => net.op('Pad', [x, net.b.ints([0, random.integer(3), 0, 0, 0, random.integer(3), 0, 0])]),
+    (x) => {
+      const groups = channels(x) % 2 === 0 ? 2 : 1
+      const shape = [1, groups, channels(x) / groups, 8, 8]
+      const split = net.op('Reshape', [x, net.b.ints(shape)])
+      const swapped = net.op('Transpose', [split], { perm: intList([0, 2, 1, 3, 4]) })
+      return net.op('Reshape', [swapped, net.b.ints([1, channels(x), 8, 8])])
+    },
+  ]
+  values.push(net.block(values[0]!, 'stem', { out: 2 * two }))
+  for (let i = 0; i < 9; i++) {
+    const x = pick()
+    if (channels(x) < 2 || channels(x) > 40) continue
+    values.push(steps[random.integer(steps.length)]!(x, `step${i}`))
+  }
+  return net.finish(head(net, net.op('Concat', values.slice(-2), { axis: int(1) })))
+}
+
 /** A network whose units are partly frozen: the stem also is an output. */
 export function frozenNet(): Model {
   const net = new Net(1)

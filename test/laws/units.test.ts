@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { cut, mask } from '../../src/compress/cut.ts'
 import { findUnits } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
+import { verify } from '../../src/ir/verify.ts'
 import { createRandom } from '../../src/util/random.ts'
 import { someOf, withSlices } from '../compress/change.ts'
-import { testNets } from '../compress/nets.ts'
+import { randomNet, testNets } from '../compress/nets.ts'
 import { difference, randomFeeds, runOnHost } from '../compress/run.ts'
 
 /** Sums of a few hundred float32 products in another order. */
@@ -51,7 +52,7 @@ describe('every class of every network', () => {
         const kept = someOf(found.size, random)
         const small = cut(model, analysis, { [found.name]: kept }, { units })
         const result = runOnHost(small, feeds)
-        expect(() => analyze(small)).not.toThrow()
+        verify(small)
         if (found.reduces) continue
         const masked = runOnHost(mask(model, analysis, { [found.name]: kept }, { units }), feeds)
         expect(difference(masked, result), found.name).toBeLessThan(TOLERANCE)
@@ -78,4 +79,26 @@ describe('every class of every network', () => {
       for (const { name: key } of free)
         expect(left.byName.get(key)?.size, key).toBe(kept[key]!.filter((bit) => bit === 1).length)
     })
+})
+
+it('on 60 random networks, every class and all classes together are cut as they are masked', () => {
+  const random = createRandom(8)
+  let cuts = 0
+  for (let seed = 1; seed <= 60; seed++) {
+    const model = randomNet(seed)
+    const analysis = analyze(model)
+    const units = findUnits(model, analysis)
+    const feeds = randomFeeds(model, seed)
+    const free = units.classes.filter((found) => !found.frozen && !found.reduces && found.size > 1)
+    const all = Object.fromEntries(free.map((found) => [found.name, someOf(found.size, random)]))
+    for (const kept of [all, ...Object.entries(all).map(([name, bits]) => ({ [name]: bits }))]) {
+      const small = cut(model, analysis, kept, { units })
+      verify(small)
+      const masked = mask(model, analysis, kept, { units })
+      const error = difference(runOnHost(masked, feeds), runOnHost(small, feeds))
+      expect(error, `seed ${seed}: ${Object.keys(kept)}`).toBeLessThan(TOLERANCE)
+      cuts++
+    }
+  }
+  expect(cuts).toBeGreaterThan(150)
 })
