@@ -83,6 +83,10 @@ function rebuild(
     }
     const before = b.nodes.length
     const outputs = findOp(node)!.expand!(b, b.context(moved))
+    if (outputs === undefined) {
+      b.append(moved)
+      continue
+    }
     for (const made of b.nodes.slice(before))
       origins.set(nodeName(made), origins.get(nodeName(node)) ?? nodeName(node))
     outputs.forEach((name, i) => {

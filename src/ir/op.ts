@@ -159,8 +159,8 @@ export interface OpRecord {
   evaluateTypes?(context: InferContext): Tensor[]
   /** Scalar formula for the generic lowering. Inputs not in the formula must be known constants. */
   formula?(context: InferContext): Formula
-  /** The same op in simpler ops; returns the names that replace the outputs. */
-  expand?(b: GraphBuilder, context: InferContext): string[]
+  /** The same op in simpler ops; returns the names that replace the outputs, or undefined where this node has no simpler form. */
+  expand?(b: GraphBuilder, context: InferContext): string[] | undefined
   readonly units?: Units
   resize?(context: ResizeContext): Resized
   /** Cotangents of the inputs, one entry per input; undefined = zero. Each has its input's rank and dtype and broadcasts to its shape. */

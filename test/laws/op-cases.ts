@@ -155,6 +155,17 @@ const convolutions: readonly OpCase[] = [
   one('ConvTranspose', [normal(1, 3, 4, 5), normal(3, 2, 2, 2), normal(2)], {
     attributes: { strides: intList([2, 2]), pads: intList([1, 1, 1, 1]) },
   }),
+  one('Conv', [normal(2, 4, 9), normal(6, 2, 3), normal(6)], {
+    attributes: {
+      group: int(2),
+      pads: intList([2, 0]),
+      strides: intList([2]),
+      dilations: intList([2]),
+    },
+  }),
+  one('AveragePool', [normal(1, 2, 9)], {
+    attributes: { ...kernel(3), strides: intList([2]), pads: intList([1, 1]) },
+  }),
   one('ConvTranspose', [normal(1, 3, 7), normal(3, 2, 4)], {
     attributes: { strides: intList([2]), pads: intList([1, 1]) },
   }),

@@ -80,6 +80,8 @@ function runExpansion(node: Node, inputs: Inputs, opset: number): Tensor[] {
   const renamed = { ...node, inputs: names }
   const context = { ...contextOf(renamed, inputs, opset), known: (i: number) => inputs[i] }
   const results = recordOf(node).expand!(b, context)
+  // No simpler form of this node: the op itself.
+  if (results === undefined) return recordOf(node).evaluate!(node, inputs, opset)
   const model = b.build(results)
   for (const { name } of model.graph.constants) values.set(name, model.weights.get(name))
   runNodes(model.graph.nodes, values, opset)

@@ -2,9 +2,10 @@
 import { sizeOf } from '../../tensor/tensor.ts'
 import type { GraphBuilder } from '../builder.ts'
 import { type Attribute, int, intList, intOf, string } from '../graph.ts'
-import type { InferContext, OpRecord } from '../op.ts'
+import type { InferContext } from '../op.ts'
 import { slice, transpose } from './movement.ts'
 import { reshape } from './reshape.ts'
+import { foldedOp } from './shared/folded.ts'
 import { range } from './shared/move.ts'
 import { transposedWindowOf, type Window } from './shared/window.ts'
 
@@ -32,13 +33,13 @@ function tiling(b: GraphBuilder, { node, inputs }: InferContext, window: Window)
   const [x, w, bias] = node.inputs as [string, string, string | undefined]
   const [i, o, ...kernel] = inputs[1]!.shape as [number, number, number, number]
   const taps = sizeOf(kernel)
-  const rows = fixed(b, transpose, [w], { perm: intList([1, 2, 3, 0]) })
-  const weights = fixed(b, reshape, [rows, b.ints([o * taps, i, 1, 1])])
+  const rows = foldedOp(b, transpose, [w], { perm: intList([1, 2, 3, 0]) })
+  const weights = foldedOp(b, reshape, [rows, b.ints([o * taps, i, 1, 1])])
   const blocks = b.op('Conv', [x, weights])
   const attributes = { blocksize: int(window.strides[0]!), mode: string('CRD') }
   const image = b.op('DepthToSpace', [blocks], attributes)
   if (!bias) return image
-  return b.op('Add', [image, fixed(b, reshape, [bias, b.ints([1, o, 1, 1])])])
+  return b.op('Add', [image, foldedOp(b, reshape, [bias, b.ints([1, o, 1, 1])])])
 }
 
 function spreading(
@@ -90,25 +91,11 @@ function mirrored(
 ): string {
   const [i, perGroup, ...kernel] = shape as [number, number, ...number[]]
   const axes = range(kernel.length, 2)
-  const grouped = fixed(b, reshape, [w, b.ints([groups, i / groups, perGroup, ...kernel])])
+  const grouped = foldedOp(b, reshape, [w, b.ints([groups, i / groups, perGroup, ...kernel])])
   const order = [0, 2, 1, ...axes.map((axis) => axis + 1)]
-  const swapped = fixed(b, transpose, [grouped], { perm: intList(order) })
-  const flat = fixed(b, reshape, [swapped, b.ints([groups * perGroup, i / groups, ...kernel])])
+  const swapped = foldedOp(b, transpose, [grouped], { perm: intList(order) })
+  const flat = foldedOp(b, reshape, [swapped, b.ints([groups * perGroup, i / groups, ...kernel])])
   const last = b.ints(axes.map(() => -1))
   const first = b.ints(axes.map(() => Number.MIN_SAFE_INTEGER))
-  return fixed(b, slice, [flat, last, first, b.ints(axes), last])
-}
-
-/** Adds a node, or its result where all inputs are constants: weights must stay constants. */
-function fixed(
-  b: GraphBuilder,
-  record: OpRecord,
-  inputs: readonly string[],
-  attributes: Record<string, Attribute> = {},
-): string {
-  const values = inputs.map((name) => b.known(name))
-  if (values.some((value) => value === undefined)) return b.op(record.name, inputs, attributes)
-  const node = { name: '', domain: '', op: record.name, inputs, outputs: [''], attributes }
-  const { opset } = b.context(node)
-  return b.constant(record.evaluate!(node, values, opset)[0]!)
+  return foldedOp(b, slice, [flat, last, first, b.ints(axes), last])
 }

@@ -1,6 +1,6 @@
 // CumSum: running sums along an axis.
-import { stridesOf } from '../../tensor/tensor.ts'
-import { intOf } from '../graph.ts'
+import { floats, stridesOf } from '../../tensor/tensor.ts'
+import { intList, intOf } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { cumSumVjp } from './gradients/reduce.ts'
 import { contextOf, knownScalar, need, needTensor, normalizeAxis } from './shared/check.ts'
@@ -34,6 +34,26 @@ export const cumSum = defineOp({
       }
     }
     return [writeNumbers(t.dtype, t.shape, result)]
+  },
+  // A product with a triangle of ones.
+  expand: (b, context) => {
+    const { node, inputs } = context
+    const { dtype, shape } = inputs[0]!
+    if (context.known(1) === undefined || dtype !== 'float32') return undefined
+    const axis = normalizeAxis(knownScalar(context, 1), shape.length)
+    const size = shape[axis]!
+    const backwards = intOf(node, 'reverse', 0) === 1
+    const nearest = intOf(node, 'exclusive', 0) === 1 ? 1 : 0
+    const ones = Float32Array.from({ length: size * size }, (_, i) => {
+      const ahead = (i % size) - Math.floor(i / size)
+      return (backwards ? -ahead : ahead) >= nearest ? 1 : 0
+    })
+    const last = shape.length - 1
+    const order = shape.map((_, d) => (d === axis ? last : d === last ? axis : d))
+    const flip = (x: string) =>
+      axis === last ? x : b.op('Transpose', [x], { perm: intList(order) })
+    const triangle = b.constant(floats([size, size], ones))
+    return [flip(b.op('MatMul', [flip(node.inputs[0]!), triangle]))]
   },
 })
 

@@ -2,6 +2,7 @@
 import { intList, intOf, intsOf, type Node } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { averagePoolReference, maxPoolReference } from './reference/pool.ts'
+import { expandRow } from './row-expansion.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { range } from './shared/move.ts'
 import { type Window, windowOf } from './shared/window.ts'
@@ -25,6 +26,7 @@ export const maxPool = defineOp({
     const both = maxPoolReference(x, poolWindow(node, x.shape), columnMajor)
     return both.slice(0, node.outputs.length)
   },
+  expand: expandRow,
 })
 
 /** Mean under each window, over the elements inside the input or (count_include_pad) inside the pads. */
@@ -38,6 +40,7 @@ export const averagePool = defineOp({
     const countPads = intOf(node, 'count_include_pad', 0) === 1
     return [averagePoolReference(x, poolWindow(node, x.shape), countPads)]
   },
+  expand: expandRow,
 })
 
 /** Mean over all spatial axes, which stay as size 1. */
