@@ -28,6 +28,8 @@ export type Attribute =
   | { readonly type: 'tensor'; readonly value: Tensor }
   | { readonly type: 'graph'; readonly value: Graph }
   | { readonly type: 'graphs'; readonly value: readonly Graph[] }
+  /** In the body of a function: the function's attribute of that name; `kind` is its ONNX type code. */
+  | { readonly type: 'reference'; readonly value: string; readonly kind: number }
   /** Anything else (sparse tensors, type protos), carried through as encoded AttributeProto bytes. */
   | { readonly type: 'raw'; readonly value: Uint8Array }
 

@@ -179,6 +179,9 @@ class Parser {
       case 'tensor':
         this.#expect('tensor')
         return { type: 'tensor', value: this.#tensor() }
+      case 'reference':
+        this.#expect('reference')
+        return { type: 'reference', value: this.#next().text, kind: this.#number() }
       case 'raw':
         this.#expect('raw')
         return { type: 'raw', value: this.#hex() }

@@ -93,6 +93,8 @@ function printAttribute(attribute: Attribute, indent: string, constant: PrintCon
       const graphs = attribute.value.map((graph) => printScope(graph, indent, constant).trimStart())
       return `graphs[${graphs.join(', ')}]`
     }
+    case 'reference':
+      return `reference ${word(attribute.value)} ${attribute.kind}`
     case 'raw':
       return `raw ${quote(toHex(attribute.value))}`
     default:

@@ -18,8 +18,8 @@ export function readAttribute(
 ): Attribute {
   if (proto.name === '') throw new ModelError(`Cannot read ${place}: it has no name`)
   const raw = (): Attribute => ({ type: 'raw', value: toBinary(AttributeProtoSchema, proto) })
-  // A reference to an attribute of the enclosing function has no value of its own.
-  if (proto.refAttrName !== '') return raw()
+  if (proto.refAttrName !== '')
+    return { type: 'reference', value: proto.refAttrName, kind: proto.type }
   switch (typeOf(proto)) {
     case Type.INT:
       return { type: 'int', value: Number(proto.i) }
@@ -105,6 +105,8 @@ export function writeAttribute(
       return make({ type: Type.GRAPH, g: writeGraph(attribute.value) })
     case 'graphs':
       return make({ type: Type.GRAPHS, graphs: attribute.value.map(writeGraph) })
+    case 'reference':
+      return make({ type: attribute.kind as Type, refAttrName: attribute.value })
     case 'raw':
       return fromBinary(AttributeProtoSchema, attribute.value)
     default:

@@ -39,6 +39,35 @@ const norm = (name: string, channels: number) =>
 
 /** Models by name; every pass must keep what they compute. */
 export const graphs: Readonly<Record<string, Model>> = {
+  'calls of functions, nested, with attributes': parseGraph(`
+    model ir 10 producer "test"
+    opset "" 18
+    opset "mine" 1
+    function "mine" "Scaled" (a, b) -> (c, a2) {
+      opset "" 17
+      attribute alpha
+      default beta = 2f
+      k = Constant() {value_float=reference alpha 1}
+      e = Elu(a) {alpha=reference beta 1}
+      f = LeakyRelu(e) {alpha=reference missing 1}
+      c = Mul(f, k)
+      a2 = Add(a, b)
+    }
+    function "mine" "Twice" (x) -> (y, r) {
+      opset "" 18
+      opset "mine" 1
+      h, r = "mine" Scaled(x, x) {alpha=0.5f, beta=3f}
+      y, q = "mine" Scaled(h, r) {alpha=0.25f} @ second
+    }
+    graph "test" {
+      input x: float32[2, 3]
+      output y: float32[2, 3]
+      output z: float32[2, 3]
+      output u: float32[2, 3]
+      y, z = "mine" Twice(x)
+      v, w = "mine" Twice(y) @ again
+      u = Add(v, w)
+    }`),
   'conv with norm and residual': graphOf(`
     input x: float32[n, 3, 8, 8]
     output y: float32[n, 4, 8, 8]
