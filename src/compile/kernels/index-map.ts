@@ -69,6 +69,8 @@ export function decompose(map: IndexMap, sources: readonly View[]): Decompositio
 }
 
 function boundingBox({ shape, input: inputs }: IndexMap, input: number): Slab | undefined {
+  if (inputs.every((source) => source === input))
+    return inputs.length === 0 ? undefined : { start: shape.map(() => 0), size: shape }
   const low = shape.map((size) => size)
   const high = shape.map(() => -1)
   const place = shape.map(() => 0)
@@ -92,27 +94,31 @@ function boxesIn(
   const { shape } = map
   const strides = stridesOf(shape)
   const origin = region.start.reduce((sum, at, axis) => sum + at * strides[axis]!, 0)
-  const bytesAt = byteOffsets(view)
-  const base = bytesAt(map.index[origin]!)
+  const bytes = byteOffsets(view)
+  const base = bytes[map.index[origin]!]!
   const tables = region.size.map((size, axis) =>
     Float64Array.from(
       { length: size },
-      (_, i) => bytesAt(map.index[origin + i * strides[axis]!]!) - base,
+      (_, i) => bytes[map.index[origin + i * strides[axis]!]!]! - base,
     ),
   )
-  // Additive in the coordinates, or it is no box.
-  const place = region.size.map(() => 0)
-  const count = sizeOf(region.size)
-  for (let i = 0; i < count; i++) {
+  // Additive in the coordinates, or it is no box. The last axis runs in the inner loop.
+  const outer = region.size.slice(0, -1)
+  const place = outer.map(() => 0)
+  const last = tables.at(-1) ?? new Float64Array(1)
+  const rows = sizeOf(outer)
+  for (let row = 0; row < rows; row++) {
     let at = origin
     let expected = base
     for (let axis = 0; axis < place.length; axis++) {
       at += place[axis]! * strides[axis]!
       expected += tables[axis]![place[axis]!]!
     }
-    if (map.input[at] !== input) return 'its sources interleave irregularly'
-    if (bytesAt(map.index[at]!) !== expected) return 'its elements are not strided'
-    advance(place, region.size)
+    for (let i = 0; i < last.length; i++) {
+      if (map.input[at + i] !== input) return 'its sources interleave irregularly'
+      if (bytes[map.index[at + i]!] !== expected + last[i]!) return 'its elements are not strided'
+    }
+    advance(place, outer)
   }
   let boxes: MapBox[] = [{ input, start: region.start, offset: base, loops: [] }]
   for (const [axis, table] of tables.entries()) {
@@ -200,18 +206,17 @@ function complement(shape: readonly number[], { start, size }: Slab): Slab[] {
   return slabs
 }
 
-function byteOffsets(view: View): (flat: number) => number {
-  const strides = stridesOf(view.shape)
-  return (flat) => {
-    let rest = flat
-    let bytes = view.offset
-    for (let axis = 0; axis < strides.length; axis++) {
-      const at = Math.floor(rest / strides[axis]!)
-      rest -= at * strides[axis]!
-      bytes += at * view.strides[axis]!
-    }
-    return bytes
+// Byte offset by flat row-major index.
+function byteOffsets({ shape, offset, strides }: View): Float64Array {
+  let table = Float64Array.of(offset)
+  for (let axis = 0; axis < shape.length; axis++) {
+    const size = shape[axis]!
+    const next = new Float64Array(table.length * size)
+    for (let i = 0, o = 0; i < table.length; i++)
+      for (let j = 0; j < size; j++) next[o++] = table[i]! + j * strides[axis]!
+    table = next
   }
+  return table
 }
 
 function advance(place: number[], shape: readonly number[]): void {

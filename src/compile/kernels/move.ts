@@ -60,12 +60,15 @@ export const move: Kernel = {
     let reason = 'it has no input'
     const sourceKinds = moves.sources.every(({ type }) => fitsNhwc(type)) ? [NHWC, PLAIN] : [PLAIN]
     const targetKinds = moves.outputs.every(({ type }) => fitsNhwc(type)) ? [NHWC, PLAIN] : [PLAIN]
-    for (const from of sourceKinds)
-      for (const to of targetKinds) {
-        const offer = offerIn(moves, from, to)
-        if (typeof offer === 'string') reason = offer
-        else offers.push(offer)
-      }
+    for (const from of sourceKinds) {
+      const views = moves.sources.map(({ type }) => viewOf(type.shape, from))
+      const parts = moves.outputs.map(({ map }) => decompose(map, views))
+      const refusal = parts.find((part) => typeof part === 'string')
+      if (refusal !== undefined) reason = refusal
+      else
+        for (const to of targetKinds)
+          offers.push(offerIn(moves, { from, to, parts: parts as Decomposition[] }))
+    }
     return offers.length > 0 ? offers : reason
   },
 }
@@ -103,9 +106,10 @@ function probe(node: Node, record: OpRecord, context: OfferContext): Moves | str
       if (value === '' || !isData(index)) return feeds[index]
       const { shape } = context.type(value)
       const base = bases[next++]!
-      const values = Array.from({ length: sizeOf(shape) }, (_, i) => id(base + i))
-      const array = dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values)
-      return tensor(dtype, shape, array)
+      const values =
+        dtype === 'int32' ? new Int32Array(sizeOf(shape)) : new Float32Array(sizeOf(shape))
+      for (let i = 0; i < values.length; i++) values[i] = id(base + i)
+      return tensor(dtype, shape, values)
     })
     const opset = context.model.opsets[node.domain] ?? context.model.opsets[''] ?? 1
     return record.evaluate!(node, inputs, opset)
@@ -155,15 +159,12 @@ function mapOf(
   return { shape, input, index }
 }
 
-function offerIn(moves: Moves, from: Layout, to: Layout): Offer | string {
+function offerIn(
+  moves: Moves,
+  { from, to, parts }: { from: Layout; to: Layout; parts: readonly Decomposition[] },
+): Offer {
   const { node, sources, outputs } = moves
-  const views = sources.map(({ type }) => viewOf(type.shape, from))
-  let cost = 0
-  for (const { map, type } of outputs) {
-    const found = decompose(map, views)
-    if (typeof found === 'string') return found
-    cost += costOf(found, { type, to })
-  }
+  const cost = parts.reduce((sum, part, i) => sum + costOf(part, { type: outputs[i]!.type, to }), 0)
   return {
     kernel: move.name,
     covers: [node],
