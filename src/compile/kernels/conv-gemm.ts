@@ -5,11 +5,11 @@ import { intOf } from '../../ir/graph.ts'
 import { convTransposeWindow, convWindow } from '../../ir/ops/conv.ts'
 import { numbersOf } from '../../tensor/tensor.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
-import { layoutName, nhwc, nhwcGeometry } from '../layout.ts'
+import { nhwc, nhwcGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
-import { absorb, type Epilogue, epilogueKey } from './epilogue.ts'
+import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
 
 /** Everything about a convolution but the weights. */
@@ -116,7 +116,7 @@ function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
   const { problem } = weights
   const epilogue = absorb(node, context, 1)
   const { input, phases } = problem
-  const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
+  const values = epilogueValues(epilogue)
   const [top, bottom] = haloOf(
     phases.map((p) => p.y),
     input[2]!,
@@ -138,25 +138,10 @@ function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
     scratchBytes: 0,
     inPlace: values.map((_, i) => i + 1),
     tolerance: (depth + 4) * 2 ** -24,
-    codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue), layoutNames(layouts)]),
-    pack: () => [
-      bytesOfView(packWeights(weights)),
-      ...epilogue.operands.flatMap((o) => (o.kind === 'channel' ? [padChannels(o.data)] : [])),
-    ],
+    codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
+    pack: () => [bytesOfView(packWeights(weights)), ...packEpilogue(epilogue)],
     emit: (layouts) => emit(problem, epilogue, layouts),
   }
-}
-
-/** Returns what tells placed layouts apart. */
-export function layoutNames({ inputs, outputs }: PlacedLayouts): string[] {
-  return [...inputs, ...outputs].map(layoutName)
-}
-
-/** Returns numbers per channel as bytes, with zeros up to a multiple of 4. */
-export function padChannels(data: Float32Array): Uint8Array {
-  const padded = new Float32Array(Math.ceil(data.length / 4) * 4)
-  padded.set(data)
-  return bytesOfView(padded)
 }
 
 /** How a phase walks. */

@@ -6,8 +6,7 @@ import type { Kernel } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { convolutionAxis, haloOf } from './conv-axes.ts'
-import { absorb, epilogueKey } from './epilogue.ts'
-import { layoutNames, padChannels } from './conv-gemm.ts'
+import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import type { WindowRun } from './window-nest.ts'
 import { emitWindow } from './window-function.ts'
 
@@ -36,7 +35,7 @@ export const depthwise: Kernel = {
     const [top, bottom] = haloOf([axes[0]!], shape[2]!)
     const [left, right] = haloOf([axes[1]!], shape[3]!)
     const epilogue = absorb(node, context, 1)
-    const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
+    const values = epilogueValues(epilogue)
     const taps = rows.taps * columns.taps
     const problem = { input: shape, output, rows: [rows], columns: [columns] }
     const packWeights = () => packDepthwise(weight, bias)
@@ -53,12 +52,8 @@ export const depthwise: Kernel = {
         scratchBytes: 0,
         inPlace: values.map((_, i) => i + 1),
         tolerance: (taps + 4) * 2 ** -24,
-        codeKey: (layouts) =>
-          JSON.stringify([problem, epilogueKey(epilogue), layoutNames(layouts)]),
-        pack: () => [
-          bytesOfView(packWeights()),
-          ...epilogue.operands.flatMap((o) => (o.kind === 'channel' ? [padChannels(o.data)] : [])),
-        ],
+        codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
+        pack: () => [bytesOfView(packWeights()), ...packEpilogue(epilogue)],
         emit: (layouts) =>
           emitWindow({
             name: this.name,

@@ -3,8 +3,9 @@ import { constant, type Formula, input, substitute } from '../../ir/formula.ts'
 import type { Node } from '../../ir/graph.ts'
 import { findOp } from '../../ir/ops/index.ts'
 import { numbersOf, sizeOf, type Tensor } from '../../tensor/tensor.ts'
-import type { OfferContext } from '../kernel.ts'
-import { flushSubnormals } from '../pack.ts'
+import type { OfferContext, PlacedLayouts } from '../kernel.ts'
+import { layoutName } from '../layout.ts'
+import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileExpr } from '../tile/nodes.ts'
 import { lowerFormula } from './formula.ts'
 
@@ -52,11 +53,28 @@ export function applyEpilogue(
   return lowerFormula(epilogue.formula, [accumulator, ...operands])
 }
 
-/** What of an epilogue shapes the code; data does not. */
-export function epilogueKey({ formula, operands }: Epilogue): string {
-  return JSON.stringify([formula, operands.map((operand) => operand.kind)], (_, value) =>
+/** What of an epilogue and of the layouts shapes the code; data does not. */
+export function epilogueKey({ formula, operands }: Epilogue, layouts?: PlacedLayouts): string {
+  const places = layouts && [...layouts.inputs, ...layouts.outputs].map(layoutName)
+  const kinds = operands.map((operand) => operand.kind)
+  return JSON.stringify([formula, kinds, places], (_, value) =>
     typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
   )
+}
+
+/** Returns the values an epilogue reads, in the order of its operands. */
+export function epilogueValues({ operands }: Epilogue): string[] {
+  return operands.flatMap((operand) => (operand.kind === 'value' ? [operand.value] : []))
+}
+
+/** Returns the packed numbers per channel, in the order of the operands, each filled up to a multiple of 4. */
+export function packEpilogue({ operands }: Epilogue): Uint8Array[] {
+  return operands.flatMap((operand) => {
+    if (operand.kind !== 'channel') return []
+    const padded = new Float32Array(Math.ceil(operand.data.length / 4) * 4)
+    padded.set(operand.data)
+    return [bytesOfView(padded)]
+  })
 }
 
 function extend(

@@ -8,8 +8,7 @@ import type { Kernel, Offer, OfferContext } from '../kernel.ts'
 import { PLAIN } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
-import { padChannels } from './conv-gemm.ts'
-import { absorb, type Epilogue, epilogueKey } from './epilogue.ts'
+import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
 
 /** A · B over leading axes, with everything but the weights. */
@@ -184,7 +183,7 @@ interface Parts {
 
 function offerOf(node: Node, { product, epilogue, packed }: Parts): Offer {
   const { m, n, k, batch } = product
-  const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
+  const values = epilogueValues(epilogue)
   const products = batch.reduce((count, axis) => count * axis.count, 1)
   const operands = [node.inputs[0]!, ...(packed ? [] : [node.inputs[1]!])]
   const panels = panelsOf(product)
@@ -200,7 +199,7 @@ function offerOf(node: Node, { product, epilogue, packed }: Parts): Offer {
     codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices]),
     pack: () => [
       ...(packed ? [bytesOfView(packMatrices(product, panels, packed))] : []),
-      ...epilogue.operands.flatMap((o) => (o.kind === 'channel' ? [padChannels(o.data)] : [])),
+      ...packEpilogue(epilogue),
     ],
     emit: () => emit({ product, epilogue, packed }),
   }

@@ -5,8 +5,7 @@ import { poolWindow } from '../../ir/ops/pool.ts'
 import type { Window } from '../../ir/ops/shared/window.ts'
 import type { Kernel, Offer, OfferContext } from '../kernel.ts'
 import { bytesOf, NHWC, nhwc } from '../layout.ts'
-import { layoutNames, padChannels } from './conv-gemm.ts'
-import { absorb, epilogueKey } from './epilogue.ts'
+import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { betweenPasses, emitWindow } from './window-function.ts'
 import type { WindowRun } from './window-nest.ts'
 
@@ -84,7 +83,7 @@ function offerOf(
   if ([...input, ...output].some((size) => size === 0)) return 'the input or output is empty'
   const { name, reduction, rows, columns } = pool
   const epilogue = absorb(node, context, 1)
-  const values = epilogue.operands.flatMap((o) => (o.kind === 'value' ? [o.value] : []))
+  const values = epilogueValues(epilogue)
   const taps = Math.max(...rows.map((r) => r.taps)) * Math.max(...columns.map((r) => r.taps))
   const problem = { input, output, rows, columns }
   const between = betweenPasses(problem)
@@ -98,9 +97,8 @@ function offerOf(
       scratchBytes: between ? bytesOf({ dtype, shape: between }, NHWC) : 0,
       inPlace: values.map((_, i) => i + 1),
       tolerance: (reduction === 'max' ? 2 : taps + 4) * 2 ** -24,
-      codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue), layoutNames(layouts)]),
-      pack: () =>
-        epilogue.operands.flatMap((o) => (o.kind === 'channel' ? [padChannels(o.data)] : [])),
+      codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
+      pack: () => packEpilogue(epilogue),
       emit: (layouts) => emitWindow({ name, ...problem, reduction, epilogue, layouts }),
     },
   ]
