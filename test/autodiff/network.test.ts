@@ -136,6 +136,46 @@ describe('gradient of a network', () => {
     await session.release()
   })
 
+  it('differentiates a training graph again: Hessian times vector agrees with differences', async () => {
+    const batch = 4
+    const model = network()
+    const { model: training } = trainingBatchNorm(model, { bindings: { batch } })
+    const wrt = ['stem.w', 'down.w', 'depth.w', 'same.bn.gamma', 'fc.w']
+    const loss = withLoss(training, batch)
+    const once = gradient(loss, { loss: 'loss', wrt, weightsAsInputs: true })
+    const b = new GraphBuilder({ base: once.model, prefix: 'sum/' })
+    const terms = Object.values(once.gradients).map((name) => {
+      const { shape } = b.type(name)
+      const vector = b.constant(floats(shape, normal(random, sizeOf(shape))))
+      return b.op('ReduceSum', [b.op('Mul', [name, vector])], { keepdims: int(0) })
+    })
+    b.output(b.op('Sum', terms), 'slope')
+    const twice = gradient(b.build(), { loss: 'slope', wrt })
+    const session = await engine.session(twice.model, { optimize: 'basic' })
+    const feeds = feedsFor(batch)
+    for (const name of wrt) feeds[name] = model.weights.get(name)
+    const out = await session.run(feeds)
+    for (const name of wrt) {
+      const g = floatData(out[twice.gradients[name]!]!)
+      const w = floatData(feeds[name]!)
+      const size = Math.hypot(...g)
+      const slopeAt = async (h: number) => {
+        const moved = floats(
+          feeds[name]!.shape,
+          w.map((v, i) => v + (h * g[i]!) / size),
+        )
+        return floatData((await session.run({ ...feeds, [name]: moved }, ['slope'])).slope!)[0]!
+      }
+      let error = Number.POSITIVE_INFINITY
+      for (const h of [1e-2, 3e-3, 1e-3, 3e-4]) {
+        const second = ((await slopeAt(h)) - (await slopeAt(-h))) / (2 * h)
+        error = Math.min(error, Math.abs(second - size) / size)
+      }
+      expect(error, name).toBeLessThan(1e-2)
+    }
+    await session.release()
+  })
+
   it('normalizes by the batch and reports its mean and unbiased variance', async () => {
     const batch = 3
     const base = network()
