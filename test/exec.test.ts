@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Worker } from 'node:worker_threads'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createEngine } from '../src/exec/create.ts'
 import type { Engine } from '../src/exec/engine.ts'
 import { GraphBuilder } from '../src/ir/builder.ts'
@@ -132,6 +133,21 @@ describe.each(['ort-node', 'ort-web'] as const)('engine %s', (name) => {
       engine.session(product(), { store: await engine.store({}) }),
     ).resolves.toBeDefined()
   })
+})
+
+test('a worker that dies fails what was pending, and everything after, with one clear error', async () => {
+  const spy = vi.spyOn(Worker.prototype, 'postMessage')
+  const engine = await createEngine({ threads: 1 })
+  const worker = spy.mock.contexts[0] as Worker
+  spy.mockRestore()
+  const session = await engine.session(product())
+  const feeds = { x, w: floats([2, 2], [1, 0, 0, 1]) }
+  const pending = session.time(feeds, { warmup: 0, runs: 1e9 })
+  const failed = expect(pending).rejects.toThrow('Cannot use the engine ort-node: its worker ended')
+  await worker.terminate()
+  await failed
+  await expect(session.run(feeds)).rejects.toThrow(/its worker ended/)
+  await engine.close()
 })
 
 test('createEngine refuses a number of threads that is not one', async () => {
