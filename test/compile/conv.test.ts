@@ -99,14 +99,40 @@ describe('conv-gemm-f32', () => {
     checkKernel(model, convGemm, { covers: 6, extraHalo: [1, 1, 2, 2] })
   })
 
+  it('absorbs branches that meet again: SiLU, and HardSwish and Mish written out', () => {
+    const k: ConvCase = { c: 4, o: 6, size: [3, 5], kernel: [1, 1] }
+    const silu = convModel(k, (b, [out]) =>
+      b.op('Relu', [b.op('Mul', [b.op('Sigmoid', [out!]), out!])]),
+    )
+    checkKernel(silu, convGemm, { covers: 4 })
+    const hardSwish = convModel(k, (b, [out]) => {
+      const clipped = b.op('Clip', [b.op('Add', [out!, b.scalar(3)]), b.scalar(0), b.scalar(6)])
+      return b.op('Div', [b.op('Mul', [out!, clipped]), b.scalar(6)])
+    })
+    checkKernel(hardSwish, convGemm, { covers: 5 })
+    const mish = convModel(k, (b, [out]) =>
+      b.op('Mul', [out!, b.op('Tanh', [b.op('Softplus', [out!])])]),
+    )
+    checkKernel(mish, convGemm, { covers: 4 })
+  })
+
   it('stops absorbing where the shape grows or a value has another reader', () => {
     const k: ConvCase = { c: 4, o: 4, size: [3, 3], kernel: [1, 1] }
     const grown = convModel(k, (b, [out]) =>
       b.op('Add', [out!, b.constant(randomTensor([2, 4, 3, 3], 3))]),
     )
     checkKernel(grown, convGemm, { covers: 1 })
-    const shared = convModel(k, (b, [out]) => b.op('Mul', [out!, b.op('Sigmoid', [out!])]))
+    const shared = convModel(k, (b, [out]) => {
+      const gate = b.op('Sigmoid', [out!])
+      b.output(gate)
+      return b.op('Mul', [out!, gate])
+    })
     checkKernel(shared, convGemm, { covers: 1 })
+    const apart = convModel(k, (b, [out, x]) => {
+      const gate = b.op('Mul', [x!, b.op('Sigmoid', [out!])])
+      return b.op('Mul', [out!, gate])
+    })
+    checkKernel(apart, convGemm, { covers: 1 })
   })
 
   it('sets subnormal weights to zero', () => {

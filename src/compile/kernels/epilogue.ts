@@ -1,6 +1,6 @@
 // What heavy kernels compute before they store: element-wise nodes that follow, as one formula.
 import { constant, type Formula, input, substitute } from '../../ir/formula.ts'
-import type { Node } from '../../ir/graph.ts'
+import { type Model, type Node, readsOf } from '../../ir/graph.ts'
 import { findOp } from '../../ir/ops/index.ts'
 import { numbersOf, sizeOf, type Tensor } from '../../tensor/tensor.ts'
 import type { OfferContext, PlacedLayouts } from '../kernel.ts'
@@ -23,12 +23,14 @@ export interface Epilogue {
   readonly operands: readonly EpilogueOperand[]
 }
 
+/** Activations written out in nodes are no longer than this (HardSwish: Add, Clip, Mul, Div). */
+const BRANCH_LIMIT = 6
 /** Each further value is one more stream to read; beyond this a node computes its own output. */
 const VALUE_LIMIT = 3
 
 /**
  * Absorbs the element-wise consumers of `node`'s output, as long as each is the only one and keeps
- * the shape. Other operands must be scalars, constants per channel, or values of the same shape.
+ * the shape; several consumers are absorbed where they meet again, as in x · sigmoid(x). Other operands must be scalars, constants per channel, or values of the same shape.
  */
 export function absorb(node: Node, context: OfferContext, channelAxis: number): Epilogue {
   let epilogue: Epilogue = {
@@ -38,7 +40,7 @@ export function absorb(node: Node, context: OfferContext, channelAxis: number): 
     operands: [],
   }
   for (;;) {
-    const next = extend(epilogue, context, channelAxis)
+    const next = extend(epilogue, context, channelAxis) ?? branch(epilogue, context, channelAxis)
     if (next === undefined) return epilogue
     epilogue = next
   }
@@ -82,42 +84,103 @@ function extend(
   context: OfferContext,
   channelAxis: number,
 ): Epilogue | undefined {
-  const { output } = epilogue
+  const { output, formula } = epilogue
   const consumer = context.soleConsumer(output)
-  const record = consumer && findOp(consumer)
-  if (consumer === undefined || record?.formula === undefined) return undefined
-  if (consumer.outputs.length !== 1) return undefined
-  const type = context.type(output)
-  const result = context.analysis.types.get(consumer.outputs[0]!)
-  if (result?.dtype !== 'float32' || String(result.shape) !== String(type.shape)) return undefined
-  const inputs = consumer.inputs.map((name) =>
-    name === '' ? undefined : context.analysis.types.get(name),
-  )
-  if (consumer.inputs.some((name, i) => name !== '' && inputs[i] === undefined)) return undefined
-  const formula = record.formula({
-    node: consumer,
-    opset: context.model.opsets[consumer.domain] ?? 1,
-    inputs,
-    known: (index) => context.constant(consumer.inputs[index] ?? ''),
-  })
+  if (consumer === undefined) return undefined
   const operands = [...epilogue.operands]
-  const replacements = new Map<number, Formula>()
-  for (const index of inputsOf(formula)) {
-    const name = consumer.inputs[index]!
-    const found =
-      name === output
-        ? epilogue.formula
-        : operandOf(name, { context, shape: type.shape, channelAxis, operands })
-    if (found === undefined) return undefined
-    replacements.set(index, found)
-  }
+  const shape = context.type(output).shape
+  const inside = new Map([[output, formula]])
+  const found = formulaOf(consumer, { context, shape, channelAxis, operands, inside })
+  if (found === undefined) return undefined
   if (operands.filter((operand) => operand.kind === 'value').length > VALUE_LIMIT) return undefined
   return {
     covers: [...epilogue.covers, consumer],
     output: consumer.outputs[0]!,
-    formula: substitute(formula, (index) => replacements.get(index)!),
+    formula: found,
     operands,
   }
+}
+
+// Several readers of the output whose results meet again in one value, with nothing else involved.
+function branch(
+  epilogue: Epilogue,
+  context: OfferContext,
+  channelAxis: number,
+): Epilogue | undefined {
+  const { graph } = context.model
+  const readers = readersOf(context.model)
+  const results = new Set(graph.outputs.map((value) => value.name))
+  const operands = [...epilogue.operands]
+  const shape = context.type(epilogue.output).shape
+  const inside = new Map([[epilogue.output, epilogue.formula]])
+  const absorbed: Node[] = []
+  const isOpen = (name: string) =>
+    results.has(name) || (readers.get(name) ?? []).some((node) => !absorbed.includes(node))
+  while (absorbed.length < BRANCH_LIMIT) {
+    const next = [...inside.keys()]
+      .flatMap((name) => readers.get(name) ?? [])
+      .find(
+        (node) =>
+          !absorbed.includes(node) &&
+          node.inputs.every(
+            (name) => name === '' || inside.has(name) || context.constant(name) !== undefined,
+          ),
+      )
+    const formula = next && formulaOf(next, { context, shape, channelAxis, operands, inside })
+    if (next === undefined || formula === undefined) return undefined
+    absorbed.push(next)
+    const output = next.outputs[0]!
+    inside.set(output, formula)
+    if ([...inside.keys()].every((name) => name === output || !isOpen(name)))
+      return { covers: [...epilogue.covers, ...absorbed], output, formula, operands }
+  }
+  return undefined
+}
+
+const readersByModel = new WeakMap<Model, Map<string, Node[]>>()
+
+function readersOf(model: Model): ReadonlyMap<string, readonly Node[]> {
+  const known = readersByModel.get(model)
+  if (known !== undefined) return known
+  const readers = new Map<string, Node[]>()
+  for (const node of model.graph.nodes)
+    for (const name of new Set(readsOf(node))) {
+      const before = readers.get(name)
+      if (before) before.push(node)
+      else readers.set(name, [node])
+    }
+  readersByModel.set(model, readers)
+  return readers
+}
+
+// A node's formula over the accumulator and the operands; undefined where it cannot be absorbed.
+function formulaOf(
+  node: Node,
+  search: OperandSearch & { readonly inside: ReadonlyMap<string, Formula> },
+): Formula | undefined {
+  const { context, shape, inside } = search
+  const record = findOp(node)
+  if (record?.formula === undefined || node.outputs.length !== 1) return undefined
+  const result = context.analysis.types.get(node.outputs[0]!)
+  if (result?.dtype !== 'float32' || String(result.shape) !== String(shape)) return undefined
+  const inputs = node.inputs.map((name) =>
+    name === '' ? undefined : context.analysis.types.get(name),
+  )
+  if (node.inputs.some((name, i) => name !== '' && inputs[i] === undefined)) return undefined
+  const formula = record.formula({
+    node,
+    opset: context.model.opsets[node.domain] ?? 1,
+    inputs,
+    known: (index) => context.constant(node.inputs[index] ?? ''),
+  })
+  const replacements = new Map<number, Formula>()
+  for (const index of inputsOf(formula)) {
+    const name = node.inputs[index]!
+    const found = inside.get(name) ?? operandOf(name, search)
+    if (found === undefined) return undefined
+    replacements.set(index, found)
+  }
+  return substitute(formula, (index) => replacements.get(index)!)
 }
 
 interface OperandSearch {
