@@ -92,6 +92,7 @@ const elementwise: readonly OpCase[] = [
   one('Div', [whole('int64', [7, -7, 5, -5]), whole('int64', [2, 2, -3, -3])]),
   one('Mul', [whole('int64', [3, -4]), whole('int64', [5, 1e9])]),
   one('Pow', [positive(2, 4), normal(4)]),
+  one('Pow', [normal(2, 4), scalar(2)], { constants: [1] }),
   one('Pow', [positive(2, 4), whole('int64', [2, 3, 0, -1])]),
   one('Mod', [whole('int64', [7, -7, 7, -7]), whole('int64', [3, 3, -3, -3])]),
   one('Mod', [normal(6), positive(6)], { attributes: { fmod: int(1) } }),
@@ -298,6 +299,7 @@ const movement: readonly OpCase[] = [
     attributes: { pads: intList([0, 1, 1, 0]), value: float(2) },
   }),
   one('Gather', [normal(4, 3), ints([3, -4, 0, 1], [2, 2])]),
+  one('Gather', [normal(2, 6), list(0, 2, 4, 1, 5, 5, 4, 3)], { attributes: { axis: int(1) } }),
   one('Gather', [normal(2, 5), ints([2], [])], { attributes: { axis: int(1) } }),
   one('GatherElements', [normal(3, 3), ints([0, 2, -1, 1], [2, 2])], {
     attributes: { axis: int(1) },

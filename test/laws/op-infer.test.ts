@@ -2,13 +2,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/exec/engine.ts'
 import { createOrtNode } from '../../src/exec/ort-node.ts'
-import { emptyModel, GraphBuilder, OPSET } from '../../src/ir/builder.ts'
-import type { Model, Node } from '../../src/ir/graph.ts'
+import { GraphBuilder, OPSET } from '../../src/ir/builder.ts'
+import type { Node } from '../../src/ir/graph.ts'
 import { allOps, findOp } from '../../src/ir/ops/index.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { difference } from '../support/compare.ts'
 import { inferNode, runNode, runNodes, waysOf } from '../support/host.ts'
 import { type OpCase, opCases } from './op-cases.ts'
+import { modelOf } from './op-model.ts'
 
 // Single precision against double: a few roundings per operation, sums of at most a few hundred.
 const tolerance = { absolute: 2e-6, relative: 2e-5 }
@@ -83,28 +84,6 @@ function upgradeDifference(
     if (found !== undefined && i === 0) return `upgraded: ${found}`
   }
   return undefined
-}
-
-function modelOf(item: OpCase): { model: Model; node: Node; feeds: Record<string, Tensor> } {
-  const b = new GraphBuilder({ base: { ...emptyModel(), opsets: { '': item.opset } } })
-  const feeds: Record<string, Tensor> = {}
-  const inputs = item.inputs.map((value, i) => {
-    if (value === undefined) return ''
-    const name = `in_${i}`
-    if (value.dtype === 'int64' || item.constants.includes(i)) return b.constant(value, name)
-    feeds[name] = value
-    return b.input(name, value.dtype, value.shape)
-  })
-  const node: Node = {
-    name: 'node',
-    domain: '',
-    op: item.op,
-    inputs,
-    outputs: Array.from({ length: item.outputs }, (_, i) => `out_${i}`),
-    attributes: item.attributes,
-  }
-  b.append(node)
-  return { model: b.build(node.outputs), node, feeds }
 }
 
 function describeCase({ op, inputs, attributes, opset }: OpCase): string {

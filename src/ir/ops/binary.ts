@@ -13,6 +13,7 @@ import type { GraphBuilder } from '../builder.ts'
 import type { InferContext, OpRecord } from '../op.ts'
 import { broadcastShapes, broadcastTensor } from './shared/broadcast.ts'
 import { needTensor } from './shared/check.ts'
+import { readNumbers } from './shared/numeric.ts'
 import { elementwise } from './shared/elementwise.ts'
 import {
   addVjp,
@@ -57,7 +58,12 @@ export const div = arithmetic('Div', 'div', divVjp)
 export const pow = elementwise({
   name: 'Pow',
   vjp: powVjp,
-  formula: () => binary('pow', a, b),
+  // A known exponent is a number: kernels multiply for small whole ones.
+  formula: (context) => {
+    const exponent = context.inputs[1] && context.known(1)
+    const known = exponent?.data.length === 1 && exponent.shape.length <= rankOf(context)
+    return binary('pow', a, known ? constant(readNumbers(exponent)[0]!) : b)
+  },
   mixed: true,
   upgrade: upgradeBroadcast,
 })
@@ -119,6 +125,8 @@ export const where = elementwise({
   dtype: ({ inputs }) => inputs[1]?.dtype ?? 'float32',
   mixed: true,
 })
+
+const rankOf = ({ inputs }: InferContext): number => inputs[0]?.shape.length ?? 0
 
 const fold = ({ inputs }: InferContext, f: BinaryFunction): Formula =>
   inputs.slice(1).reduce<Formula>((sum, _, i) => binary(f, sum, input(i + 1)), input(0))

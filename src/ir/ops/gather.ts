@@ -1,7 +1,8 @@
 // Ops that pick by index: Gather, GatherElements, GatherND.
 import { numbersOf, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
-import { intOf, type Node } from '../graph.ts'
-import { defineOp, type OpRecord } from '../op.ts'
+import type { GraphBuilder } from '../builder.ts'
+import { int, intOf, type Node } from '../graph.ts'
+import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { offsetsOf, reshapeTensor, take, takeAxes } from './shared/move.ts'
 import { gatherUnits, resizeGather } from './units/movement.ts'
@@ -17,6 +18,7 @@ export const gather = defineOp({
     const indices = need(context, 1).shape
     return [{ dtype, shape: [...shape.slice(0, axis), ...indices, ...shape.slice(axis + 1)] }]
   },
+  expand: expandGather,
   evaluate: (node, inputs) => {
     const t = needTensor(node, inputs, 0)
     const indices = needTensor(node, inputs, 1)
@@ -32,6 +34,41 @@ export const gather = defineOp({
   units: gatherUnits,
   resize: resizeGather,
 })
+
+/** More pieces than this are a table, not a rearrangement. */
+const MAX_PIECES = 64
+
+/** Gather by constant indices: evenly spaced runs as Slices, joined. */
+function expandGather(b: GraphBuilder, context: InferContext): string[] | undefined {
+  const { node } = context
+  const [data, indices] = [need(context, 0), context.known(1)]
+  const axis = axisOf(node, data.shape.length, 0)
+  if (indices === undefined || indices.data.length === 0) return undefined
+  const runs = evenRuns(positionsIn(node, indices, data.shape[axis]!))
+  if (runs.length > MAX_PIECES) return undefined
+  const pieces = runs.map(({ start, step, count }) => {
+    const end = start + step * count
+    const bounds = [[start], [end < 0 ? Number.MIN_SAFE_INTEGER : end], [axis], [step]]
+    return b.op('Slice', [node.inputs[0]!, ...bounds.map((bound) => b.ints(bound))])
+  })
+  const joined = pieces.length > 1 ? b.op('Concat', pieces, { axis: int(axis) }) : pieces[0]!
+  if (indices.shape.length === 1) return [joined]
+  const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)]
+  return [b.op('Reshape', [joined, b.ints(shape)])]
+}
+
+/** Splits positions into runs of one step each, greedily. */
+function evenRuns(positions: readonly number[]): { start: number; step: number; count: number }[] {
+  const runs: { start: number; step: number; count: number }[] = []
+  for (let i = 0; i < positions.length; ) {
+    const step = (positions[i + 1] ?? positions[i]! + 1) - positions[i]!
+    let count = 1
+    while (step !== 0 && positions[i + count] === positions[i]! + step * count) count++
+    runs.push({ start: positions[i]!, step: step || 1, count })
+    i += count
+  }
+  return runs
+}
 
 /** Element [i, j, k] is data[index[i, j, k], j, k] for axis 0. */
 export const gatherElements = defineOp({
