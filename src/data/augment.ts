@@ -1,7 +1,7 @@
 // Augmentation of images: shifted crops and mirrored copies, drawn from the sampler's own sequence.
 import { DataError } from '../util/errors.ts'
 import type { Random } from '../util/random.ts'
-import type { ImageSample, Sample } from './dataset.ts'
+import type { Dataset, ImageSample, Sample } from './dataset.ts'
 
 /** What is varied at random. */
 export interface Augment {
@@ -13,6 +13,14 @@ export interface Augment {
 
 /** The usual variation of small natural images: 4 pixels and mirroring. */
 export const cropAndFlip: Augment = { crop: 4, flip: true }
+
+/** Returns the variation of a dataset for images of a width, or undefined where it states none. */
+export function augmentFor(
+  { variation }: Pick<Dataset, 'variation'>,
+  width: number,
+): Augment | undefined {
+  return variation && { crop: Math.round(variation.shift * width), flip: variation.mirror }
+}
 
 /** Returns a varied copy of an image. Throws DataError for other samples. */
 export function augmentSample(

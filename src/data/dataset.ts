@@ -4,7 +4,7 @@ import { DataError, OptionError } from '../util/errors.ts'
 import { createRandom, deriveSeed } from '../util/random.ts'
 import { type Augment, augmentSample } from './augment.ts'
 import type { InputDescription } from './describe.ts'
-import { preprocessInto, preprocessedType } from './preprocess.ts'
+import { preprocessedType, preprocessInto } from './preprocess.ts'
 
 /** An image: 8-bit planes `[c, h, w]`, gray or R, G, B. */
 export interface ImageSample {
@@ -26,6 +26,13 @@ export interface TensorSample {
 /** One example; `label` is the class index where it is known. */
 export type Sample = ImageSample | TensorSample
 
+/** Random variation that keeps a sample's meaning. */
+export interface Variation {
+  /** Largest shift as a fraction of the width. */
+  readonly shift: number
+  readonly mirror: boolean
+}
+
 /** Samples by index; reading one never loads the others. */
 export interface Dataset {
   readonly name: string
@@ -36,6 +43,8 @@ export interface Dataset {
   readonly classes?: readonly string[]
   /** Size of every image, where all are alike. */
   readonly size?: { readonly width: number; readonly height: number }
+  /** How samples may vary and still be what they are: digits are not mirrored, photographs are. */
+  readonly variation?: Variation
   read(index: number): Sample | Promise<Sample>
   /** Releases open files. */
   close?(): Promise<void>

@@ -1,4 +1,5 @@
 // Recover: the narrowed network learns from the original again; norms re-estimated first.
+import { augmentFor } from '../data/augment.ts'
 import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
 import { cosine, warmUp } from '../train/schedules.ts'
@@ -17,8 +18,8 @@ export interface Recovery {
 
 const BATCH = 64
 const RATE = 0.02
-/** Networks whose norms were folded diverge at the usual rate. */
-const RATE_WITHOUT_NORMS = 0.002
+/** Networks without norms, and squared errors of any scale, diverge at the usual rate. */
+const CAUTIOUS_RATE = 0.002
 
 /** Trains the model as it now is and returns it with the curve extended. Throws where the request was aborted; the checkpoint stays. */
 export async function recover(
@@ -30,14 +31,17 @@ export async function recover(
   if (training === undefined) return progress
   const { data, model } = await steps.run({ name, title }, async (report, path) => {
     const { input } = lesson
+    const augment = input.kind === 'image' ? augmentFor(training, input.width) : undefined
     const settled = await recalibrateBatchNorm(progress.model, {
       dataset: training,
       description: input,
       engine,
       seed,
+      ...(augment && { augment }),
     })
     const hasNorms = settled.graph.nodes.some(({ op }) => op === 'BatchNormalization')
-    const rate = hasNorms ? RATE : RATE_WITHOUT_NORMS
+    const isSafe = hasNorms && lesson.loss.scoresClasses
+    const rate = isSafe ? RATE : CAUTIOUS_RATE
     const trained = await train(settled, {
       data: training,
       description: input,
@@ -50,9 +54,8 @@ export async function recover(
       epochs,
       batch: Math.min(BATCH, training.length),
       seed,
-      ...(input.kind === 'image' && {
-        augment: { crop: Math.round(input.width / 8), flip: true },
-      }),
+      ...(augment && { augment }),
+      ...(!isSafe && { clipNorm: 1 }),
       checkpoint: { path },
       onProgress: ({ step, steps: all, leftMs, loss, samplesPerSecond }) =>
         report(

@@ -53,6 +53,7 @@ function openPart(name: string, files: readonly string[], classes: readonly stri
     labelled: true,
     classes,
     size: { width: SIZE, height: SIZE },
+    variation: { shift: 1 / 8, mirror: true },
     read: (index) => {
       const record = records.read(index)
       const label = record[0]!

@@ -78,6 +78,7 @@ export function generateImages({
     labelled: true,
     classes,
     size: { width: SIZE, height: SIZE },
+    variation: { shift: 1 / 8, mirror: true },
     read: (index) => {
       const image = drawn[index] ?? drawAt(index)
       drawn[index] = image

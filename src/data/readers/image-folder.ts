@@ -58,6 +58,8 @@ function openPart(name: string, path: string, decode: Decoder): Dataset {
     length: pictures.length,
     labelled: classes !== undefined,
     ...(classes && { classes }),
+    // A folder may hold text or signs: shifting is safe, mirroring is not.
+    variation: { shift: 1 / 16, mirror: false },
     read: async (index) => {
       const { path: file, label } = pictures[index]!
       return { ...(await decode(file)), ...(label !== undefined && { label }) }

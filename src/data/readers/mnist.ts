@@ -44,6 +44,7 @@ function openPart(name: string, folder: string, file: string, entries: readonly 
     length,
     labelled: labels !== undefined,
     size: { width, height },
+    variation: { shift: 1 / 14, mirror: false },
     read: (index) => ({
       kind: 'image',
       width,
