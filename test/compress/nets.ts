@@ -147,7 +147,7 @@ const recipes: Record<string, Recipe> = {
     const joined = net.norm(net.op('Concat', [a, b, image], { axis: int(1) }), 'joined')
     const [left, right] = net.b.ops('Split', [joined, net.b.ints([5, 8])], { axis: int(1) }, 2)
     const c = net.conv(left!, 'c', { out: 4 })
-    const part = net.op('Slice', [right!, net.b.ints([0]), net.b.ints([-1]), net.b.ints([1])])
+    const part = net.op('Slice', [right!, net.b.ints([4]), net.b.ints([-1]), net.b.ints([1])])
     return head(net, net.op('Add', [c, net.conv(part, 'd', { out: 4 })]))
   },
   'a channel shuffle'(net, image) {
@@ -206,9 +206,9 @@ const recipes: Record<string, Recipe> = {
   },
   'one weight read twice'(net, image) {
     const a = net.block(image, 'a', { out: 6 })
+    const b = net.block(image, 'b', { out: 6, kernel: 1 })
     const w = net.weight('shared.weight', [4, 6, 1, 1])
-    const small = net.op('AveragePool', [a], { kernel_shape: intList([2, 2]) })
-    const [x, y] = [net.op('Conv', [a, w]), net.op('Conv', [small, w])]
+    const [x, y] = [net.op('Conv', [a, w]), net.op('Conv', [b, w])]
     const pooled = [x, y].map((value) => net.op('GlobalAveragePool', [net.op('Tanh', [value])]))
     return net.linear(net.op('Flatten', [net.op('Add', pooled)]), 'fc', 5)
   },

@@ -8,8 +8,8 @@ import { criteria } from '../../src/compress/registry.ts'
 import { choicesOf, scoreUnits } from '../../src/compress/score.ts'
 import { findUnits, planShapes } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
-import type { Model } from '../../src/ir/graph.ts'
-import { frozenNet, testNets } from './nets.ts'
+import { int, type Model } from '../../src/ir/graph.ts'
+import { frozenNet, Net, testNets } from './nets.ts'
 import { difference, randomFeeds, runOnHost } from './run.ts'
 
 const named = (name: string) => testNets().find((net) => net.name === name)!.model
@@ -110,6 +110,27 @@ describe('what cannot be cut', () => {
     )
     expect(() => chooseUnits(units, plan({ 'stem.weight': 2 }), scores)).toThrow(/it is part of/)
     expect(choicesOf(units, scores)['stem.weight']).toBeUndefined()
+  })
+
+  it('a weight that is read where it cannot be cut keeps its units', () => {
+    const net = new Net(1)
+    const image = net.b.input('image', 'float32', [1, 3, 8, 8])
+    const x = net.op('Relu', [net.conv(image, 'a', { out: 4 })])
+    net.b.output(net.op('ReduceSum', ['a.weight'], {}), 'size of a')
+    const { units } = know(net.finish(net.conv(x, 'b', { out: 2 })))
+    expect(units.byName.get('a.weight')!.frozen).toBe(
+      '"a.weight" is also read where it cannot be cut',
+    )
+  })
+
+  it('an op without a rule freezes what it reads, by name', () => {
+    const net = new Net(1)
+    const image = net.b.input('image', 'float32', [1, 3, 8, 8])
+    const x = net.conv(image, 'a', { out: 4 })
+    const best = net.op('ArgMax', [net.conv(x, 'b', { out: 2 })], { axis: int(1) })
+    const { units } = know(net.finish(net.op('Cast', [best], { to: int(1) })))
+    expect(units.byName.get('b.weight')!.frozen).toMatch(/^ArgMax ".*" has no rule$/)
+    expect(units.byName.get('a.weight')!.frozen).toBeUndefined()
   })
 
   it('a wrong name, size, mask or an emptied class is one clear error', () => {
