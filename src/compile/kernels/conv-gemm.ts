@@ -3,7 +3,6 @@
 import type { Node } from '../../ir/graph.ts'
 import { intOf } from '../../ir/graph.ts'
 import { convTransposeWindow, convWindow } from '../../ir/ops/conv.ts'
-import { numbersOf } from '../../tensor/tensor.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
 import { nhwc, nhwcGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
@@ -84,8 +83,8 @@ function operandsOf(node: Node, context: OfferContext) {
   return {
     input: input.shape,
     weight: weight.shape,
-    data: flushSubnormals(Float32Array.from(numbersOf(weight))),
-    bias: bias && flushSubnormals(Float32Array.from(numbersOf(bias))),
+    data: floatsOf(weight),
+    bias: bias && floatsOf(bias),
   }
 }
 

@@ -1,12 +1,13 @@
 // Conv with one input channel per group and as many outputs (+ element-wise) → vectors over channels.
 import { intOf } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
-import { numbersOf } from '../../tensor/tensor.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import type { Kernel } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { convolutionAxis, haloOf } from './conv-axes.ts'
 import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import { floatsOf } from './floats.ts'
 import type { WindowRun } from './window-nest.ts'
 import { emitWindow } from './window-function.ts'
 
@@ -59,7 +60,7 @@ export const depthwise: Kernel = {
             name: this.name,
             ...problem,
             reduction: 'weights',
-            weightBytes: packWeights().byteLength,
+            weightBytes: Math.ceil(channels / 4) * (taps + 1) * 16,
             epilogue,
             layouts,
           }),
@@ -69,16 +70,13 @@ export const depthwise: Kernel = {
 }
 
 // Per block of 4 channels: the bias, then a vector per tap.
-function packDepthwise(
-  weight: { readonly shape: readonly number[] } & Parameters<typeof numbersOf>[0],
-  bias: Parameters<typeof numbersOf>[0] | undefined,
-): Float32Array {
+function packDepthwise(weight: Tensor, bias: Tensor | undefined): Float32Array {
   const [channels, , kh, kw] = weight.shape as [number, number, number, number]
   const taps = kh * kw
   const blocks = Math.ceil(channels / 4)
   const packed = new Float32Array(blocks * 4 * (taps + 1))
-  const data = numbersOf(weight)
-  const offsets = bias && numbersOf(bias)
+  const data = floatsOf(weight)
+  const offsets = bias && floatsOf(bias)
   for (let c = 0; c < channels; c++) {
     const start = Math.floor(c / 4) * 4 * (taps + 1) + (c % 4)
     packed[start] = offsets?.[c] ?? 0

@@ -7,6 +7,7 @@ import type { OfferContext, PlacedLayouts } from '../kernel.ts'
 import { layoutName } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileExpr } from '../tile/nodes.ts'
+import { floatsOf } from './floats.ts'
 import { lowerFormula } from './formula.ts'
 
 /** An operand besides the accumulator: a value of the output's shape, or one number per channel. */
@@ -218,7 +219,7 @@ function channelData(
     i === axis ? size === shape[channelAxis] : size === 1,
   )
   if (axis < 0 || !fits || known.shape.length > shape.length) return undefined
-  return flushSubnormals(Float32Array.from(numbersOf(known)))
+  return flushSubnormals(floatsOf(known))
 }
 
 function inputsOf(formula: Formula): ReadonlySet<number> {

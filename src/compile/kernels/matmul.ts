@@ -3,12 +3,13 @@
 import { binary, constant, type Formula, input, substitute } from '../../ir/formula.ts'
 import { floatOf, intOf, type Node } from '../../ir/graph.ts'
 import { broadcastShapes } from '../../ir/ops/shared/broadcast.ts'
-import { numbersOf, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
+import { sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
 import type { Kernel, Offer, OfferContext } from '../kernel.ts'
 import { PLAIN } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import { floatsOf } from './floats.ts'
 import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
 
 /** A · B over leading axes, with everything but the weights. */
@@ -103,7 +104,7 @@ function addedOf(node: Node, context: OfferContext, columns: number): Added | un
   const type = context.type(name)
   const known = context.constant(name)
   if (known !== undefined && (sizeOf(type.shape) === 1 || isRow(type.shape, columns))) {
-    const data = Float32Array.from(numbersOf(known))
+    const data = floatsOf(known)
     const filled = data.length === columns ? data : new Float32Array(columns).fill(data[0]!)
     return { kind: 'columns', data: flushSubnormals(filled) }
   }
@@ -165,7 +166,7 @@ function packedOf(
   } = {},
 ): Packed {
   const { isTransposed = false, alpha = 1, beta = 1, bias } = options
-  const data = Float32Array.from(numbersOf(t))
+  const data = floatsOf(t)
   return {
     matrices: sizeOf(t.shape.length > 2 ? t.shape.slice(0, -2) : []),
     at: (matrix, row, column) =>
