@@ -110,6 +110,15 @@ describe('pointwise', () => {
     await expectSame(b.build())
   })
 
+  it('converts to whole numbers and keeps large ones', async () => {
+    await expectSame(
+      build([[9]], (b, x) => {
+        const whole = b.op('Cast', [b.op('Mul', [x, b.scalar(1e5)])], { to: int(6) })
+        return [whole, b.op('Cast', [whole], { to: int(7) })]
+      }),
+    )
+  })
+
   it('fuses a chain into one pass', async () => {
     const compiled = await expectSame(
       build([[2, 30]], (b, x) =>

@@ -3,6 +3,7 @@ import type { Kernel } from '../kernel.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { depthwise } from './depthwise.ts'
 import { gemm, matmul } from './matmul.ts'
+import { argExtreme, gatherScan } from './lookup.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
 import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pool.ts'
@@ -23,6 +24,8 @@ const kernels: readonly Kernel[] = [
   view,
   pointwise,
   move,
+  gatherScan,
+  argExtreme,
   reduce,
   softmax,
 ]

@@ -69,17 +69,21 @@ function formulaOf(node: Node, context: OfferContext): Fused | string {
     return input(operands.length - 1)
   })
   const type = context.type(output)
-  if (type.dtype !== 'float32' && type.dtype !== 'bool')
+  // A conversion to whole numbers is one operand's; sums and products of them stay declined.
+  const isConversion = storageOf(type.dtype) === 'int32' && operands.length === 1
+  if (!isReal(type) && !isConversion)
     problem ??= `it computes ${type.dtype}, only float32 and bool are compiled`
   return problem ?? { covers: [node], output, formula: replaced, operands }
 }
 
 // Integers may be converted, but not computed with: float32 holds only 24 bits of them.
 function typeProblem(type: ValueType, formula: Formula, value: string): string | undefined {
-  if (type.dtype === 'float32' || type.dtype === 'bool') return undefined
+  if (isReal(type)) return undefined
   if (storageOf(type.dtype) !== undefined && formula.kind === 'input') return undefined
   return `it computes with "${value}", which is ${type.dtype}; only float32 and bool are compiled`
 }
+
+const isReal = ({ dtype }: ValueType) => dtype === 'float32' || dtype === 'bool'
 
 // Follows sole consumers as long as they are element-wise on the same shape.
 function fuse(start: Fused, context: OfferContext): Fused {
@@ -90,6 +94,7 @@ function fuse(start: Fused, context: OfferContext): Fused {
     const next = node && formulaOf(node, context)
     if (next === undefined || typeof next === 'string') return fused
     const type = context.type(next.output)
+    if (!isReal(type) || !isReal(context.type(fused.output))) return fused
     if (sizeOf(type.shape) !== sizeOf(shape) || type.shape.length !== shape.length) return fused
     const joined = compose(fused, next)
     if (joined.operands.length > OPERAND_LIMIT || sizeOfFormula(joined.formula) > SIZE_LIMIT)
@@ -186,7 +191,14 @@ function emit(
         const isInteger = storageOf(operand.type.dtype) === 'int32'
         return isInteger ? convert(point.load(index, 'i32x4'), 'f32x4') : point.load(index)
       })
-      return [point.store(lowerFormula(formula, loads))]
+      if (storageOf(type.dtype) !== 'int32') return [point.store(lowerFormula(formula, loads))]
+      // Between whole numbers the bits move as they are: float32 would round them.
+      const isCopy = storageOf(operands[0]!.type.dtype) === 'int32'
+      return [
+        point.store(
+          isCopy ? point.load(0, 'i32x4') : convert(lowerFormula(formula, loads), 'i32x4'),
+        ),
+      ]
     },
     { padLanes: output.kind === 'nhwc' },
   )
