@@ -266,7 +266,7 @@ export class Editor {
       const node = this.#producers.get(pending.pop()!)
       if (node === undefined || live.has(node)) continue
       live.add(node)
-      pending.push(...readsOf(node))
+      for (const name of readsOf(node)) pending.push(name)
     }
     return this.#slots.flat().filter((node) => live.has(node))
   }

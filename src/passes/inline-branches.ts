@@ -3,6 +3,9 @@ import { Editor, renameReads } from '../ir/edit.ts'
 import type { Graph, Node } from '../ir/graph.ts'
 import { type Pass, Tally } from './pass.ts'
 
+/** Nodes of a branch that one step moves; real ones have some hundred. */
+const NODE_LIMIT = 50_000
+
 /** Replaces an If by its branch where the condition is a constant (run constant folding first). */
 export const inlineBranches: Pass = {
   name: 'inline-branches',
@@ -19,6 +22,10 @@ export const inlineBranches: Pass = {
         const key = Number(condition.data[0]) !== 0 ? 'then_branch' : 'else_branch'
         const branch = node.attributes[key]
         if (branch?.type !== 'graph') tally.skip(name, `it has no ${key}`)
+        else if (branch.value.outputs.length < node.outputs.length)
+          tally.skip(name, `its ${key} has too few outputs`)
+        else if (branch.value.nodes.length > NODE_LIMIT)
+          tally.skip(name, `its ${key} has ${branch.value.nodes.length} nodes`)
         else {
           inline(editor, node, branch.value)
           tally.change()

@@ -13,7 +13,7 @@ import { isOutdated } from './opset-changes.ts'
 import { type Pass, Tally } from './pass.ts'
 
 /** Functions that call each other twice each grow beyond any memory within thirty levels. */
-const NODE_LIMIT = 100_000
+const NODE_LIMIT = 50_000
 /** Levels of calls inside calls; real exports have about ten. */
 const DEPTH_LIMIT = 200
 
@@ -136,11 +136,11 @@ function withOpsets(model: Model): Model {
   const pending = [...model.graph.nodes]
   while (pending.length > 0) {
     const node = pending.pop()!
-    for (const graph of subgraphsOf(node)) pending.push(...graph.nodes)
+    for (const graph of subgraphsOf(node)) for (const inner of graph.nodes) pending.push(inner)
     const definition = functions.get(`${node.domain} ${node.op}`)
     if (definition === undefined || called.has(definition)) continue
     called.add(definition)
-    pending.push(...definition.nodes)
+    for (const inner of definition.nodes) pending.push(inner)
   }
   const imported = Object.assign({}, ...model.functions.map((f) => f.opsets))
   return {

@@ -83,7 +83,7 @@ export class Tally {
   add(rewrites: Rewrites): void {
     this.matched += rewrites.matched
     this.changed += rewrites.changed
-    this.skipped.push(...rewrites.skipped)
+    for (const place of rewrites.skipped) this.skipped.push(place)
   }
 
   rewrites(): Rewrites {
