@@ -9,6 +9,7 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import { floatsOf } from './floats.ts'
 import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
 
 /** Everything about a convolution but the weights. */
@@ -138,7 +139,7 @@ function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
     inPlace: values.map((_, i) => i + 1),
     tolerance: (depth + 4) * 2 ** -24,
     codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
-    pack: () => [bytesOfView(packWeights(weights)), ...packEpilogue(epilogue)],
+    pack: () => [bytesOfView(flushSubnormals(packWeights(weights))), ...packEpilogue(epilogue)],
     emit: (layouts) => emit(problem, epilogue, layouts),
   }
 }
