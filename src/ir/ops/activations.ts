@@ -58,6 +58,16 @@ export const prelu = elementwise({
   name: 'PRelu',
   vjp: preluVjp,
   formula: () => select(binary('less', x, zero), times(input(1), x), x),
+  // Before opset 7 the slopes of the channels were a plain list.
+  upgrade: (node, opset, b) => {
+    const [x, slope] = node.inputs as [string, string]
+    if (opset >= 7) return node
+    const missing = b.type(x).shape.length - 2
+    if (b.type(slope).shape.length !== 1 || b.type(slope).shape[0] === 1 || missing <= 0)
+      return node
+    const axes = b.ints(Array.from({ length: missing }, (_, i) => i + 1))
+    return { ...node, inputs: [x, b.op('Unsqueeze', [slope, axes])] }
+  },
 })
 
 /** min(max(x, low), high); either bound may be absent. */

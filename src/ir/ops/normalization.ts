@@ -53,6 +53,7 @@ export const batchNormalization = defineOp({
   // Before opset 14 training was told by the number of outputs; at inference only the first is real.
   upgrade: (node, opset) => {
     if (opset >= 14) return node
+    if (intOf(node, 'spatial', 1) === 0) reject('its statistics are per position, not per channel')
     const { is_test: _a, spatial: _b, consumed_inputs: _c, ...attributes } = node.attributes
     return { ...node, outputs: node.outputs.slice(0, 1), attributes }
   },
