@@ -13,10 +13,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ModelProtoSchema } from '../src/onnx/generated/onnx_pb.ts'
 import { readOnnxFile, writeOnnxFile } from '../src/onnx/file.ts'
-import { ModelError } from '../src/util/errors.ts'
+import { ModelProtoSchema } from '../src/onnx/generated/onnx_pb.ts'
 import { floats } from '../src/tensor/tensor.ts'
+import { ModelError } from '../src/util/errors.ts'
 import { graphOf } from './support/graphs.ts'
 
 let folder: string

@@ -23,7 +23,7 @@ import { distance, randomFeeds, runReference } from './support/ort.ts'
 const folder = process.env.TERSOR_SHARED && join(process.env.TERSOR_SHARED, 'models')
 const files = folder && existsSync(folder) ? readdirSync(folder).filter(isModel).sort() : []
 if (files.length === 0)
-  console.log('onnx-models: skipped, TERSOR_SHARED does not name a folder with models/*.onnx')
+  it.skip('real models: TERSOR_SHARED does not name a folder with models/*.onnx', () => {})
 
 // QONNX writes its Quant nodes in the default domain, which ONNX Runtime rejects.
 function isModel(file: string): boolean {

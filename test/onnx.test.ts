@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { emptyModel, GraphBuilder } from '../src/ir/builder.ts'
 import { type Model, subgraphsOf } from '../src/ir/graph.ts'
 import {
-  AttributeProto_AttributeType as Kind,
   type GraphProtoSchema,
+  AttributeProto_AttributeType as Kind,
   ModelProtoSchema,
   TensorProtoSchema,
 } from '../src/onnx/generated/onnx_pb.ts'

@@ -1,8 +1,6 @@
 // Graph → types, known values and costs: one forward walk over the op records.
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { ModelError } from '../util/errors.ts'
-import { type Cost, type InferContext, type OpRecord, UnknownValue } from './op.ts'
-import { findOp } from './ops/index.ts'
 import {
   type Dim,
   type Graph,
@@ -12,6 +10,8 @@ import {
   type ValueInfo,
   type ValueType,
 } from './graph.ts'
+import { type Cost, type InferContext, type OpRecord, UnknownValue } from './op.ts'
+import { findOp } from './ops/index.ts'
 
 /** Values up to this many elements are computed ahead when all inputs are known: shape arithmetic. */
 const KNOWN_LIMIT = 4096

@@ -4,9 +4,9 @@ import type { Attribute, Graph } from '../ir/graph.ts'
 import { ModelError } from '../util/errors.ts'
 import {
   type AttributeProto,
-  AttributeProto_AttributeType as Type,
   AttributeProtoSchema,
   type GraphProto,
+  AttributeProto_AttributeType as Type,
 } from './generated/onnx_pb.ts'
 import { dtypeOf, readTensor, writeTensor } from './tensor.ts'
 

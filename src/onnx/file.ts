@@ -1,5 +1,5 @@
 // Models as files (Node only): external data read in ranges inside the model's folder, written atomically.
-import { create } from '@bufbuild/protobuf'
+
 import {
   closeSync,
   fstatSync,
@@ -13,8 +13,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { create } from '@bufbuild/protobuf'
 import type { Model } from '../ir/graph.ts'
-import { bytesPerElement as width, sizeOf } from '../tensor/tensor.ts'
+import { sizeOf, bytesPerElement as width } from '../tensor/tensor.ts'
 import { ModelError } from '../util/errors.ts'
 import {
   StringStringEntryProtoSchema,

@@ -1,8 +1,9 @@
 // Nodes whose result no input and no dynamic size can change → constants.
+
+import { spanOf } from '../ir/analyze.ts'
 import { Editor } from '../ir/edit.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
-import { spanOf } from '../ir/analyze.ts'
 import { ints, numbersOf, type Tensor } from '../tensor/tensor.ts'
 import { ModelError } from '../util/errors.ts'
 import { analyzeInvariants, type Invariants } from './bindings.ts'

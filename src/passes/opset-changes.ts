@@ -1,6 +1,7 @@
 // What changed between opsets 1 and 18: where a node of an older opset is invalid or means another thing.
-import { intsOf, type Node, string } from '../ir/graph.ts'
+
 import type { GraphBuilder } from '../ir/builder.ts'
+import { intsOf, type Node, string } from '../ir/graph.ts'
 
 const reduceOps = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare']
 

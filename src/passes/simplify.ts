@@ -2,11 +2,11 @@
 import type { Model } from '../ir/graph.ts'
 import { foldConstants } from './fold-constants.ts'
 import { inlineBranches } from './inline-branches.ts'
+import { liftConstants } from './lift-constants.ts'
 import { type Pass, type Rewrites, Tally } from './pass.ts'
+import { removeDeadNodes } from './remove-dead-nodes.ts'
 import { removeNoOps } from './remove-no-ops.ts'
 import { shareNodes } from './share-nodes.ts'
-import { removeDeadNodes } from './remove-dead-nodes.ts'
-import { liftConstants } from './lift-constants.ts'
 
 /** Each round enables the next; nested branches need one round per level. */
 const ROUNDS = 50

@@ -1,11 +1,11 @@
 // What constant folding, BatchNormalization folding and simplification make of small graphs.
 import { describe, expect, it } from 'vitest'
-import type { Pass } from '../../src/passes/pass.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { printGraph } from '../../src/ir/text.ts'
 import { foldAffine } from '../../src/passes/fold-affine.ts'
 import { foldBatchNorm } from '../../src/passes/fold-batch-norm.ts'
 import { clean, deploy, pinInput, runPasses, unfoldTargets } from '../../src/passes/index.ts'
+import type { Pass } from '../../src/passes/pass.ts'
 import { simplify } from '../../src/passes/simplify.ts'
 import { unfoldBatchNorm } from '../../src/passes/unfold-batch-norm.ts'
 import { zeroSubnormals } from '../../src/passes/zero-subnormals.ts'

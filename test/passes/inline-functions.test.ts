@@ -1,7 +1,6 @@
 // Calls of model-local functions, and functions that cannot be inlined.
 import { describe, expect, it } from 'vitest'
-import { printGraph } from '../../src/ir/text.ts'
-import { parseGraph } from '../../src/ir/text.ts'
+import { parseGraph, printGraph } from '../../src/ir/text.ts'
 import { inlineFunctions } from '../../src/passes/inline-functions.ts'
 import { runPasses } from '../../src/passes/pass.ts'
 import { bodyOf, graphs } from '../support/graphs.ts'

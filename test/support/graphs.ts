@@ -2,9 +2,9 @@
 import type { Graph, Model } from '../../src/ir/graph.ts'
 import { subgraphsOf } from '../../src/ir/graph.ts'
 import { parseGraph } from '../../src/ir/text.ts'
+import { Weights } from '../../src/ir/weights.ts'
 import { floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { createRandom, deriveSeed } from '../../src/util/random.ts'
-import { Weights } from '../../src/ir/weights.ts'
 
 const header = 'model ir 8 producer "test"\nopset "" '
 
