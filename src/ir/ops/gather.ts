@@ -6,7 +6,7 @@ import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { offsetsOf, reshapeTensor, take, takeAxes } from './shared/move.ts'
 import { gatherUnits, resizeGather } from './units/movement.ts'
-import { gatherElementsVjp, gatherNdVjp, gatherVjp } from './gradients/movement.ts'
+import { gatherElementsVjp, gatherNdVjp, gatherVjp } from './gradients/scatter.ts'
 
 /** Whole slices along `axis`, in the shape of the indices. */
 export const gather = defineOp({

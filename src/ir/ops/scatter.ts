@@ -2,7 +2,7 @@
 import { numbersOf, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
 import { type Node, stringOf } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
-import { scatterElementsVjp, scatterNdVjp } from './gradients/movement.ts'
+import { scatterElementsVjp, scatterNdVjp } from './gradients/scatter.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 

@@ -5,7 +5,7 @@ import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { axisOf, contextOf, knownInts, need, needTensor, reject } from './shared/check.ts'
 import { offsetsOf } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
-import { topKVjp } from './gradients/movement.ts'
+import { topKVjp } from './gradients/scatter.ts'
 
 /** Values and int64 indices, best first; equal values in order of position. */
 export const topK = defineOp({

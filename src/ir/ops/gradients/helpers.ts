@@ -41,6 +41,19 @@ export function filled(
   return cast(b, b.constant({ dtype: stored, shape, data }), dtype)
 }
 
+/** Zeros with the dtype of `like`, stored as one number. */
+export function zeros(b: GraphBuilder, like: string, shape: readonly number[]): string {
+  return b.op('Expand', [
+    ones(
+      b,
+      like,
+      shape.map(() => 1),
+      0,
+    ),
+    b.ints(shape),
+  ])
+}
+
 /** Shape of a value. */
 export function shapeOf(b: GraphBuilder, x: string): readonly number[] {
   return b.type(x).shape

@@ -5,7 +5,7 @@ import { stringOf } from '../../graph.ts'
 import type { VjpContext } from '../../op.ts'
 import { padAmounts } from '../pad.ts'
 import { pad, reshape, shapeOf, sub, sum } from './helpers.ts'
-import { scatterAlong } from './movement.ts'
+import { scatterAlong } from './scatter.ts'
 
 /** Pad in any mode. */
 export function padVjp(b: GraphBuilder, c: VjpContext): (string | undefined)[] {

@@ -4,8 +4,7 @@ import type { GraphBuilder } from '../../builder.ts'
 import { int, intOf, intsOf, string } from '../../graph.ts'
 import { type Window, windowOf } from '../shared/window.ts'
 import { imageGradient, windowsBetween } from './conv.ts'
-import { filled, mul, ones, reshape, scale, shapeOf, type Vjp } from './helpers.ts'
-import { zeros } from './movement.ts'
+import { filled, mul, ones, reshape, scale, shapeOf, type Vjp, zeros } from './helpers.ts'
 
 /** AveragePool, with or without padding in the count. */
 export const averagePoolVjp: Vjp = (b, c) => {
