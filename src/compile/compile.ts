@@ -44,6 +44,9 @@ export interface CompileOptions {
   readonly name?: string
 }
 
+/** Addresses are signed 32-bit constants in the code. */
+const PAGE_LIMIT = 32767
+
 /** A compiled model: the files of its bundle, and how it came about. */
 export interface Compiled {
   readonly manifest: Manifest
@@ -76,9 +79,9 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const problems = functions.flatMap(checkTile)
   invariant(problems.length === 0, problems.join('; '))
   const pages = Math.ceil(program.memoryBytes / 65536)
-  if (pages > 65536)
+  if (pages > PAGE_LIMIT)
     throw new CompileError(
-      `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a 32-bit memory has 4 GiB; use a smaller batch`,
+      `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
   const code = emitModule({
     functions,
@@ -93,6 +96,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   })
   const { description } = options
   checkDescription(model, description)
+  for (const [name, image] of Object.entries(description?.inputs ?? {}))
+    checkImage(name, image, analysis.types.get(name)!.shape)
   const place = (name: string) => {
     const { dtype, shape } = analysis.types.get(name)!
     const found = [...lowered.inputs, ...lowered.outputs].find((value) => value.name === name)!
@@ -170,6 +175,21 @@ function bindingsOf(model: Model, options: CompileOptions): Record<string, numbe
       )
   }
   return bindings
+}
+
+function checkImage(
+  name: string,
+  image: ImageDescription | TensorDescription,
+  shape: readonly number[],
+): void {
+  if (image.kind !== 'image') return
+  const { width, height, colour, layout } = image
+  const channels = colour === 'gray' ? 1 : 3
+  const sizes = layout === 'nchw' ? [channels, height, width] : [height, width, channels]
+  if (shape.slice(-3).join() !== sizes.join())
+    throw new OptionError(
+      `Cannot describe "${name}" as a ${colour} image of ${width}×${height} in ${layout}: its shape is [${shape}]`,
+    )
 }
 
 function checkDescription(model: Model, description: BundleDescription | undefined): void {

@@ -159,6 +159,25 @@ describe('bundle', () => {
     ])
   })
 
+  it('refuses a description that does not fit the shape, or names no input', () => {
+    const model = build([[1, 3, 4, 4]], (b, x) => b.op('Relu', [x]))
+    const image = {
+      kind: 'image',
+      width: 4,
+      height: 5,
+      colour: 'rgb',
+      layout: 'nchw',
+      scale: 1,
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      fit: 'stretch',
+    } as const
+    const describe = (inputs: Record<string, ImageDescription>) => () =>
+      compile(model, { description: { inputs } })
+    expect(describe({ x0: image })).toThrow(/rgb image of 4×5 in nchw: its shape is \[1,3,4,4\]/)
+    expect(describe({ x: image })).toThrow(/did you mean "x0"/)
+  })
+
   it('shrinks a larger picture by area, and crops the middle to cover', async () => {
     const base = { kind: 'image', colour: 'gray', layout: 'nchw', scale: 1, mean: [0], std: [1] }
     const at = async (fit: 'stretch' | 'cover') => {

@@ -11,43 +11,50 @@ import { randomFeeds, runReference } from '../support/ort.ts'
 const folder = process.env.TERSOR_SHARED && join(process.env.TERSOR_SHARED, 'models')
 if (!folder) console.log('bundles of real models: skipped, TERSOR_SHARED names no folder')
 
-const files = [
-  'resnet20-cifar10.onnx',
-  'resnet56-cifar10.onnx',
-  'proxyless-w0.3-r176-imagenet.onnx',
-  'ultraface-rfb-320.onnx',
-  'yunet-n-320.onnx',
-  'fastestdet.onnx',
-  'mnist-cntk.onnx',
+const files: readonly (readonly [string, Record<string, number>])[] = [
+  ['resnet20-cifar10.onnx', {}],
+  ['resnet56-cifar10.onnx', {}],
+  ['proxyless-w0.3-r176-imagenet.onnx', {}],
+  ['ultraface-rfb-320.onnx', {}],
+  ['yunet-n-320.onnx', {}],
+  ['fastestdet.onnx', {}],
+  ['mnist-cntk.onnx', {}],
+  ['ppocr-cls.onnx', { x_dim2: 48, x_dim3: 192 }],
+  ['tinystories-260k.onnx', { length: 16 }],
 ]
 
 /** Longest chain of sums times the spacing of float32 would allow ten times as much. */
 const TOLERANCE = 1e-5
 
 describe.skipIf(!folder)('bundles of real models', () => {
-  it.each(files.filter((file) => folder && existsSync(join(folder, file))))('%s', async (file) => {
-    const bytes = new Uint8Array(readFileSync(join(folder!, file)))
-    const model = readOnnx(bytes)
-    const bundle = await load(compile(model))
-    const feeds = randomFeeds(model, 3, {
-      bindings: Object.fromEntries(
-        model.graph.inputs.flatMap(({ shape }) =>
-          (shape ?? []).filter((dim) => typeof dim === 'string').map((dim) => [dim, 1]),
+  it.each(files.filter(([file]) => folder && existsSync(join(folder, file))))(
+    '%s',
+    async (file, sizes) => {
+      const bytes = new Uint8Array(readFileSync(join(folder!, file)))
+      const model = readOnnx(bytes)
+      const bundle = await load(compile(model, { bindings: sizes }))
+      const feeds = randomFeeds(model, 3, {
+        bindings: Object.fromEntries(
+          model.graph.inputs.flatMap(({ shape }) =>
+            (shape ?? [])
+              .filter((dim) => typeof dim === 'string')
+              .map((dim) => [dim, sizes[dim] ?? 1]),
+          ),
         ),
-      ),
-    })
-    const expected = await runReference(bytes, feeds)
-    const found = await bundle.run(
-      Object.fromEntries(
-        Object.entries(feeds).map(([name, { data }]) => [name, data as Float32Array]),
-      ),
-    )
-    for (const [name, { data }] of Object.entries(expected)) {
-      const [error, scale] = largest(found[name] as Tensor, data as Float32Array)
-      console.log(`${file} ${name}: error ${error.toExponential(1)} of ${scale.toFixed(2)}`)
-      expect(error / Math.max(1, scale)).toBeLessThan(TOLERANCE)
-    }
-  })
+      })
+      const expected = await runReference(bytes, feeds)
+      const found = await bundle.run(
+        Object.fromEntries(
+          Object.entries(feeds).map(([name, { data }]) => [name, data as Float32Array]),
+        ),
+      )
+      for (const [name, { data }] of Object.entries(expected)) {
+        const [error, scale] = largest(found[name] as Tensor, data as Float32Array)
+        console.log(`${file} ${name}: error ${error.toExponential(1)} of ${scale.toFixed(2)}`)
+        expect(error / Math.max(1, scale)).toBeLessThan(TOLERANCE)
+      }
+    },
+  )
 })
 
 function largest(found: Tensor, expected: Float32Array): [error: number, scale: number] {
