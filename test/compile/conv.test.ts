@@ -99,6 +99,36 @@ describe('conv-gemm-f32', () => {
     checkKernel(model, convGemm, { covers: 6, extraHalo: [1, 1, 2, 2] })
   })
 
+  it('absorbs per-channel constants and residuals in groups and in transposed phases', () => {
+    const k: ConvCase = { c: 8, o: 16, size: [5, 5], kernel: [3, 3], group: 2, n: 2 }
+    const grouped = modelOf(
+      [
+        [2, 8, 5, 5],
+        [2, 16, 3, 3],
+      ],
+      (b, [x, r]) => {
+        const out = b.op('Conv', [x!, b.constant(randomTensor([16, 4, 3, 3], 7))], attributesOf(k))
+        const scaled = b.op('Mul', [out, b.constant(randomTensor([16, 1, 1], 2))])
+        return b.op('Relu', [b.op('Add', [scaled, r!])])
+      },
+    )
+    checkKernel(grouped, convGemm, { covers: 4, extraHalo: [1, 0, 0, 1] })
+    const transposed = modelOf(
+      [
+        [2, 6, 3, 3],
+        [2, 5, 7, 7],
+      ],
+      (b, [x, r]) => {
+        const out = b.op('ConvTranspose', [x!, b.constant(randomTensor([6, 5, 3, 3], 7))], {
+          strides: intList([2, 2]),
+        })
+        const scaled = b.op('Mul', [out, b.constant(randomTensor([5, 1, 1], 2))])
+        return b.op('Sigmoid', [b.op('Add', [scaled, r!])])
+      },
+    )
+    checkKernel(transposed, convTransposeGemm, { covers: 4, extraHalo: [0, 2, 1, 0] })
+  })
+
   it('absorbs branches that meet again: SiLU, and HardSwish and Mish written out', () => {
     const k: ConvCase = { c: 4, o: 6, size: [3, 5], kernel: [1, 1] }
     const silu = convModel(k, (b, [out]) =>
