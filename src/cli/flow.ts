@@ -14,7 +14,7 @@ import { runPasses } from '../passes/pass.ts'
 import { type Comparison, median } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
 import { labelOf } from '../recipes/compare-everywhere.ts'
-import type { CompressRequest, FlowEvent, Recipe } from '../recipes/recipe.ts'
+import type { CompressRequest, CompressResult, FlowEvent, Recipe } from '../recipes/recipe.ts'
 import { writeAtomically } from '../recipes/steps.ts'
 import { collectRun } from '../report/collect.ts'
 import { renderReport } from '../report/render.ts'
@@ -46,10 +46,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
   const out = resolve(input.out)
   const workFolder = join(out, '.work')
   claimFolder(out, workFolder, input)
-  const result = await input.recipe.run(
-    { ...input.request, workFolder, cacheFolder: cacheFolder(), signal: terminal.signal },
-    (event) => drawEvent(event, terminal),
-  )
+  const result = await runRecipe(input, { out, workFolder, terminal })
   const small = runPasses(result.small, deploy).model
   const bundle = compile(small, {
     target: 'wasm',
@@ -96,22 +93,41 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
   return run
 }
 
+async function runRecipe(
+  { recipe, request }: FlowInput,
+  { out, workFolder, terminal }: { out: string; workFolder: string; terminal: Terminal },
+): Promise<CompressResult> {
+  const { signal } = terminal
+  try {
+    return await recipe.run(
+      { ...request, workFolder, cacheFolder: cacheFolder(), signal },
+      (event) => drawEvent(event, terminal),
+    )
+  } catch (error) {
+    // What failed before its first step leaves nothing behind.
+    if (readdirSync(workFolder).length === 0) rmSync(workFolder, { recursive: true })
+    else if (signal.aborted) terminal.note('the same command with --resume continues')
+    if (readdirSync(out).length === 0) rmSync(out, { recursive: true })
+    throw error
+  }
+}
+
 // The record and the page that shows it; both appear complete or not at all.
 function writeRun(out: string, run: Run): void {
   writeAtomically(join(out, 'run.json'), `${JSON.stringify(run, null, 2)}\n`)
   writeAtomically(join(out, 'report.html'), renderReport(run))
 }
 
-function claimFolder(out: string, work: string, { resume }: FlowInput): void {
+function claimFolder(out: string, work: string, input: FlowInput): void {
   const unfinished = existsSync(work)
-  if (unfinished && !resume)
+  if (unfinished && !input.resume)
     throw new OptionError(
-      `"${out}" holds an unfinished run; give --resume to continue it, or another folder with --out`,
+      `"${input.out}" holds an unfinished run; give --resume to continue it, or another folder with --out`,
     )
   const foreign = existsSync(out) && !unfinished && !existsSync(join(out, 'run.json'))
   if (foreign && (!statSync(out).isDirectory() || readdirSync(out).length > 0))
     throw new OptionError(
-      `"${out}" exists and holds no run of Tersor; give another folder with --out`,
+      `"${input.out}" exists and holds no run of Tersor; give another folder with --out`,
     )
   mkdirSync(work, { recursive: true })
 }

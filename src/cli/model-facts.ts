@@ -4,6 +4,7 @@ import { type Analysis, analyze } from '../ir/analyze.ts'
 import type { Model, Node, ValueInfo } from '../ir/graph.ts'
 import { opName } from '../ir/graph.ts'
 import { sizeOf } from '../tensor/tensor.ts'
+import { ModelError } from '../util/errors.ts'
 
 /** A class of units a layer's output carries. */
 export interface LayerUnits {
@@ -69,6 +70,16 @@ export function modelCost(model: Model): { parameters: number; macs: number } {
   return {
     parameters: [...parameterSizes(model).values()].reduce((sum, size) => sum + size, 0),
     macs: model.graph.nodes.reduce((sum, node) => sum + analysis.cost(node).macs, 0),
+  }
+}
+
+/** Throws ModelError when a weight holds NaN, which training and pruning would spread. */
+export function checkWeights(model: Model): void {
+  for (const { name, dtype } of model.graph.constants) {
+    if (dtype !== 'float32') continue
+    const { data } = model.weights.get(name)
+    const at = (data as Float32Array).findIndex(Number.isNaN) // float32, by the line above
+    if (at >= 0) throw new ModelError(`Cannot use the model: "${name}" holds NaN at element ${at}`)
   }
 }
 

@@ -23,6 +23,7 @@ import { defineCommand } from '../command.ts'
 import { describeOptions, findDescription } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
 import { runFlow } from '../flow.ts'
+import { checkWeights } from '../model-facts.ts'
 import { nameOf } from '../paths.ts'
 import { printRun } from '../result.ts'
 import { packageVersion } from '../version.ts'
@@ -86,6 +87,7 @@ export const compress = defineCommand({
   run: async ([path], options, terminal) => {
     const goal = goalOf(options)
     const model = readOnnxFile(path!)
+    checkWeights(model)
     const opened =
       options.data === undefined
         ? undefined
