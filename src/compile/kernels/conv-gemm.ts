@@ -10,7 +10,8 @@ import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
-import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
+import { gemmStatements } from './gemm-nest.ts'
+import { packedBytes, packPanels, type Panels, planPanels } from './gemm-panels.ts'
 
 /** Everything about a convolution but the weights. */
 interface Problem {

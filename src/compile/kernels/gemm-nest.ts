@@ -19,16 +19,8 @@ import {
   store,
 } from '../tile/build.ts'
 import type { Address, TileStatement } from '../tile/nodes.ts'
+import { type Panels, packedBytes } from './gemm-panels.ts'
 import { applyEpilogue, type Epilogue } from './epilogue.ts'
-
-/** Adjacent channels computed together; the packed weights hold panels one after another. */
-export interface Panels {
-  /** Channels of each panel: a multiple of 4. */
-  readonly width: number
-  readonly count: number
-  /** The first channel. */
-  readonly start: number
-}
 
 /** A loop around the tile: bytes that one step moves in A, in the output, and in each value operand. */
 export interface OuterLoop {
@@ -77,53 +69,9 @@ export interface GemmNest {
 /** Bytes of weights that stay in the first-level cache while rows pass by. */
 const WEIGHTS_IN_CACHE = 16384
 
-/** Returns the panels that cover the channels (rounded up to 4), given how many pixels a tile can have. */
-export function planPanels(channels: number, pixels: number): Panels[] {
-  const total = Math.ceil(channels / 4) * 4
-  const main = pixels >= 4 ? 8 : pixels === 3 ? 12 : pixels === 2 ? 16 : 32
-  const widths: number[] = []
-  for (let left = total; left > 0; ) {
-    const width = [main, 16, 8, 4].find((w) => w <= main && w <= left) ?? 4
-    widths.push(width)
-    left -= width
-  }
-  const panels: { width: number; count: number; start: number }[] = []
-  let start = 0
-  for (const width of widths) {
-    const last = panels.at(-1)
-    if (last?.width === width) last.count++
-    else panels.push({ width, count: 1, start })
-    start += width
-  }
-  return panels
-}
-
 /** Returns how many reduction steps the taps make. */
 export function depthOf(taps: readonly TapLoop[]): number {
   return taps.reduce((product, tap) => product * tap.count, 1)
-}
-
-/** Bytes of the packed weights and biases of all panels. */
-export function packedBytes(panels: readonly Panels[], depth: number): number {
-  return panels.reduce((sum, { width, count }) => sum + width * count, 0) * (depth + 1) * 4
-}
-
-/** Packs weights for one set of panels: per panel the biases, then a row of the panel per reduction step. */
-export function packPanels(
-  panels: readonly Panels[],
-  depth: number,
-  value: { bias(channel: number): number; weight(channel: number, step: number): number },
-): Float32Array {
-  const packed = new Float32Array(packedBytes(panels, depth) / 4)
-  let next = 0
-  for (const { width, count, start } of panels)
-    for (let panel = 0; panel < count; panel++) {
-      const first = start + panel * width
-      for (let lane = 0; lane < width; lane++) packed[next++] = value.bias(first + lane)
-      for (let step = 0; step < depth; step++)
-        for (let lane = 0; lane < width; lane++) packed[next++] = value.weight(first + lane, step)
-    }
-  return packed
 }
 
 /** Returns the statements of a nest. Loop names start with `prefix`. */

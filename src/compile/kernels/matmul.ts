@@ -10,7 +10,8 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
-import { gemmStatements, packedBytes, packPanels, type Panels, planPanels } from './gemm-nest.ts'
+import { gemmStatements } from './gemm-nest.ts'
+import { packedBytes, packPanels, type Panels, planPanels } from './gemm-panels.ts'
 
 /** A · B over leading axes, with everything but the weights. */
 interface Product {
