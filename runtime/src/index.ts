@@ -11,7 +11,7 @@ import { instantiate, type ModelInput, type OutputTensor } from './instance.ts'
 import { type BundleSource, isNode, readBundle } from './source.ts'
 import type { Reply, Request } from './worker.ts'
 
-export { BundleError, InputError } from './format.ts'
+export type { Pixels } from './describe.ts'
 export type {
   BundleDtype,
   BundleInput,
@@ -21,8 +21,8 @@ export type {
   OutputDescription,
   TensorDescription,
 } from './format.ts'
+export { BundleError, InputError } from './format.ts'
 export type { ModelInput, OutputTensor, TensorArray, TensorInput } from './instance.ts'
-export type { Pixels } from './describe.ts'
 export type { BundleSource } from './source.ts'
 
 const DISPOSED = 'Cannot run: the model was disposed of'

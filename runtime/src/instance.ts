@@ -1,12 +1,14 @@
 // One bundle in linear memory: copies inputs in, calls the generated code, copies outputs out.
+
+import { imageTensor, isPixels, type Pixels } from './describe.ts'
 import {
   type BoundValue,
   BundleError,
+  type BundleFile,
   type BundleInput,
   InputError,
   type Manifest,
 } from './format.ts'
-import { imageTensor, isPixels, type Pixels } from './describe.ts'
 
 /** The three parts of a bundle. */
 export interface BundleParts {
@@ -61,8 +63,8 @@ const ARRAYS = {
 
 /** Compiles the code, lays the weights into memory and returns the runnable bundle. Throws BundleError when a part is truncated or altered. */
 export async function instantiate({ manifest, code, weights }: BundleParts): Promise<Instance> {
-  await check('code', code, manifest.code)
-  await check('weights', weights, manifest.weights)
+  await check(code, manifest.code)
+  await check(weights, manifest.weights)
   const pages = Math.ceil(manifest.memoryBytes / 65536)
   let memory: WebAssembly.Memory
   try {
@@ -94,14 +96,10 @@ export async function instantiate({ manifest, code, weights }: BundleParts): Pro
   }
 }
 
-async function check(
-  part: string,
-  bytes: Uint8Array,
-  expected: { bytes: number; sha256: string },
-): Promise<void> {
+async function check(bytes: Uint8Array, expected: BundleFile): Promise<void> {
   if (bytes.length !== expected.bytes)
     throw new BundleError(
-      `Cannot load the bundle: its ${part} has ${bytes.length} bytes, the manifest says ${expected.bytes}: it is truncated or of another bundle`,
+      `Cannot load the bundle: "${expected.file}" has ${bytes.length} bytes, the manifest says ${expected.bytes}: it is truncated or of another bundle`,
     )
   // Pages served over plain http have no digest; lengths must do there.
   const subtle = globalThis.crypto?.subtle
@@ -110,7 +108,7 @@ async function check(
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
   if (hex !== expected.sha256)
     throw new BundleError(
-      `Cannot load the bundle: its ${part} was altered (SHA-256 ${hex}, the manifest says ${expected.sha256})`,
+      `Cannot load the bundle: "${expected.file}" was altered (SHA-256 ${hex}, the manifest says ${expected.sha256})`,
     )
 }
 

@@ -2,8 +2,8 @@
 import {
   BundleError,
   checkManifest,
-  type Manifest,
   MANIFEST_FILE,
+  type Manifest,
   parseManifest,
   unpackSingleFile,
 } from './format.ts'

@@ -40,14 +40,19 @@ interface Port {
   postMessage(reply: Reply): void
 }
 
+// No await at the top: bundlers turn workers into classic scripts, which have none.
 if (isNode) {
   const name = 'node:worker_threads'
-  const threads: typeof import('node:worker_threads') = await import(
+  const threads: Promise<typeof import('node:worker_threads')> = import(
     /* @vite-ignore */ /* webpackIgnore: true */ name
   )
-  const port = threads.parentPort
-  port?.on('message', async (request: Request) => port.postMessage(await answer(request)))
+  threads.then(({ parentPort }) => {
+    parentPort?.on('message', async (request: Request) =>
+      parentPort.postMessage(await answer(request)),
+    )
+  })
 } else {
+  // A worker's global scope is its port; the types at hand are those of a page.
   const port = globalThis as unknown as Port
   globalThis.addEventListener('message', async (event) => {
     port.postMessage(await answer((event as MessageEvent<Request>).data))

@@ -1,6 +1,7 @@
 // Kernel: a loop nest with its packing. It offers to run a node; the compiler chooses.
-import type { Formula } from '../ir/formula.ts'
+
 import type { Analysis } from '../ir/analyze.ts'
+import type { Formula } from '../ir/formula.ts'
 import type { Model, Node, ValueType } from '../ir/graph.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { TileFunction } from './tile/nodes.ts'

@@ -1,9 +1,10 @@
 // Program → addresses: constants first, then the arena; outputs take over dying inputs where they may.
-import type { TileFunction } from './tile/nodes.ts'
+
 import { clearHaloFunction } from './kernels/convert.ts'
 import { layoutName, sameLayout } from './layout.ts'
 import type { Buffer, Program, ProgramStep } from './lower.ts'
-import { align, ALIGNMENT, type Lifetime, planArena } from './memory.ts'
+import { ALIGNMENT, align, type Lifetime, planArena } from './memory.ts'
+import type { TileFunction } from './tile/nodes.ts'
 
 /** One call with fixed addresses. */
 export interface PlacedStep {

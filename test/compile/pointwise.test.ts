@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { compile } from '../../src/compile/compile.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { float, int } from '../../src/ir/graph.ts'
 import { floats } from '../../src/tensor/tensor.ts'
-import { compile } from '../../src/compile/compile.ts'
 import { build, conv, expectSame, kernelsOf, normal } from './bundle-harness.ts'
 
 const unary = [

@@ -23,7 +23,7 @@ const files: readonly (readonly [string, Record<string, number>])[] = [
   ['tinystories-260k.onnx', { length: 16 }],
 ]
 
-/** Longest chain of sums times the spacing of float32 would allow ten times as much. */
+/** A sum of 576 products (3×3×64) may be off by 576 · 2⁻²³ ≈ 7e-5 of its magnitude; a seventh of it. */
 const TOLERANCE = 1e-5
 
 describe.skipIf(!folder)('bundles of real models', () => {

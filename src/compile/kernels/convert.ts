@@ -1,8 +1,9 @@
 // A value in one layout → the same value in another. Lowering inserts it on edges.
+
+import { sizeOf } from '../../tensor/tensor.ts'
 import type { Layout } from '../kernel.ts'
 import { layoutName, nhwcGeometry, viewOf } from '../layout.ts'
 import type { TileFunction } from '../tile/nodes.ts'
-import { sizeOf } from '../../tensor/tensor.ts'
 import { copyBox, fillBox } from './copy.ts'
 import { createNames } from './nest.ts'
 

@@ -1,6 +1,7 @@
 // Which element goes where: an index map found by running an op on ids, cut into strided boxes.
-import type { View } from '../layout.ts'
+
 import { sizeOf, stridesOf } from '../../tensor/tensor.ts'
+import type { View } from '../layout.ts'
 
 /** Per output element its source: the input it comes from, or −1 where it is filled. */
 export interface IndexMap {

@@ -1,5 +1,5 @@
 // Element-wise nodes, and chains of them → one pass over memory with broadcasting, in either layout.
-import { type Formula, input, substitute, constant as literal } from '../../ir/formula.ts'
+import { type Formula, input, constant as literal, substitute } from '../../ir/formula.ts'
 import type { Node, ValueType } from '../../ir/graph.ts'
 import type { InferContext } from '../../ir/op.ts'
 import { findOp } from '../../ir/ops/index.ts'
