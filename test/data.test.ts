@@ -8,22 +8,22 @@ import { augmentSample, cropAndFlip } from '../src/data/augment.ts'
 import {
   type Batch,
   type BatchOptions,
-  batches,
   batchCount,
+  batches,
   type Dataset,
-  type ImageSample,
   splitDataset,
 } from '../src/data/dataset.ts'
-import { checkSize, openDataset } from '../src/data/open.ts'
 import {
   imageSchema,
   matchDescription,
   parseDescription,
   presetImage,
 } from '../src/data/describe.ts'
+import { checkSize, openDataset } from '../src/data/open.ts'
 import { preprocess } from '../src/data/preprocess.ts'
 import { generateImages } from '../src/data/readers/generated.ts'
 import { resize } from '../src/data/resize.ts'
+import type { ImageSample } from '../src/data/sample.ts'
 import { floatData, floats } from '../src/tensor/tensor.ts'
 import { DataError, OptionError } from '../src/util/errors.ts'
 import { createRandom } from '../src/util/random.ts'

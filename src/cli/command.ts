@@ -1,5 +1,5 @@
 // Command: one entry of the command line, declared as data plus a few lines over the library.
-import { number, option, type OptionSet, type OptionsOf, toggle } from '../util/options.ts'
+import { number, type OptionSet, type OptionsOf, option, toggle } from '../util/options.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Options every command has. */

@@ -1,6 +1,5 @@
 // The guided flow: runs a recipe, draws its progress, writes every file, and prints the result.
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { writeBundle } from '../compile/bundle.ts'
 import { compile } from '../compile/compile.ts'
@@ -14,6 +13,7 @@ import { runPasses } from '../passes/pass.ts'
 import { type Comparison, median } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
 import { labelOf } from '../recipes/compare-everywhere.ts'
+import { defaultCacheFolder } from '../recipes/compress.ts'
 import type { CompressRequest, CompressResult, FlowEvent, Recipe } from '../recipes/recipe.ts'
 import { writeAtomically } from '../recipes/steps.ts'
 import { collectRun } from '../report/collect.ts'
@@ -100,7 +100,7 @@ async function runRecipe(
   const { signal } = terminal
   try {
     return await recipe.run(
-      { ...request, workFolder, cacheFolder: cacheFolder(), signal },
+      { ...request, workFolder, cacheFolder: defaultCacheFolder(), signal },
       (event) => drawEvent(event, terminal),
     )
   } catch (error) {
@@ -211,9 +211,4 @@ async function engineVersions(): Promise<{ name: string; version: string }[]> {
     }
   }
   return found
-}
-
-function cacheFolder(): string {
-  const base = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')
-  return process.env.TERSOR_CACHE ?? join(base, 'tersor')
 }

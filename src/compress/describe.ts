@@ -1,5 +1,5 @@
 // What a compression did to each layer, in the words of a report.
-import { analyze, type Analysis } from '../ir/analyze.ts'
+import { type Analysis, analyze } from '../ir/analyze.ts'
 import { type Model, type Node, opName } from '../ir/graph.ts'
 import { slotClasses, type UnitMap, type WeightUnits } from './units.ts'
 

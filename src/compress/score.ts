@@ -1,6 +1,6 @@
 // Scores: what each unit of each class is worth, from a criterion and what was observed.
 import type { Model } from '../ir/graph.ts'
-import { floatData, type FloatTensor, sizeOf } from '../tensor/tensor.ts'
+import { type FloatTensor, floatData, sizeOf } from '../tensor/tensor.ts'
 import { OptionError } from '../util/errors.ts'
 import type { Choice, Criterion } from './contracts.ts'
 import type { Observed } from './observe.ts'

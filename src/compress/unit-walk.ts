@@ -94,10 +94,10 @@ export class UnitWalk {
       if (!this.frozen.has(root)) this.frozen.set(root, reason)
     }
     for (const id of [...this.reduced]) this.reduced.add(this.find(id))
-    for (const slot of this.slots)
-      slot.ids.forEach((id, i) => id >= 0 && (slot.ids[i] = this.find(id)))
-    for (const { ids } of this.values.values())
-      ids.forEach((id, i) => id >= 0 && (ids[i] = this.find(id)))
+    for (const { ids } of [...this.slots, ...this.values.values()])
+      ids.forEach((id, i) => {
+        if (id >= 0) ids[i] = this.find(id)
+      })
   }
 
   #visit(node: Node): void {
@@ -232,15 +232,17 @@ export class UnitWalk {
   #move(node: Node, data: readonly number[]): void {
     const carried = data.filter((index) => this.values.has(node.inputs[index]!))
     if (carried.length === 0) return
-    const give = (reason: string) => {
-      for (const index of carried)
-        this.#freeze(this.values.get(node.inputs[index]!)!.ids, `${title(node)}: ${reason}`)
-    }
     const inputs = node.inputs.map((name, i) =>
       name === '' ? undefined : data.includes(i) ? this.#elementIds(name) : this.#known(name),
     )
-    if (inputs.some((value, i) => value === undefined && node.inputs[i] !== ''))
-      return give('its arguments are not known')
+    if (inputs.some((value, i) => value === undefined && node.inputs[i] !== '')) {
+      for (const index of carried)
+        this.#freeze(
+          this.values.get(node.inputs[index]!)!.ids,
+          `${title(node)}: its arguments are not known`,
+        )
+      return
+    }
     const moved = findOp(node)!.evaluate!(node, inputs, this.#model.opsets[node.domain] ?? 0)
     moved.forEach((ids, i) => {
       const name = node.outputs[i]

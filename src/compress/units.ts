@@ -2,9 +2,9 @@
 import type { Analysis } from '../ir/analyze.ts'
 import type { Model, ValueType } from '../ir/graph.ts'
 import type { Part } from '../ir/op.ts'
-import { OptionError, didYouMean } from '../util/errors.ts'
-import { type Role, type Slot, UnitWalk } from './unit-walk.ts'
+import { didYouMean, OptionError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
+import { type Role, type Slot, UnitWalk } from './unit-walk.ts'
 
 export type { Role } from './unit-walk.ts'
 

@@ -1,7 +1,7 @@
 // Augmentation of images: shifted crops and mirrored copies, drawn from the sampler's own sequence.
 import { DataError } from '../util/errors.ts'
 import type { Random } from '../util/random.ts'
-import type { Dataset, ImageSample, Sample } from './dataset.ts'
+import type { ImageSample, Sample, Variation } from './sample.ts'
 
 /** What is varied at random. */
 export interface Augment {
@@ -16,7 +16,7 @@ export const cropAndFlip: Augment = { crop: 4, flip: true }
 
 /** Returns the variation of a dataset for images of a width, or undefined where it states none. */
 export function augmentFor(
-  { variation }: Pick<Dataset, 'variation'>,
+  { variation }: { readonly variation?: Variation },
   width: number,
 ): Augment | undefined {
   return variation && { crop: Math.round(variation.shift * width), flip: variation.mirror }

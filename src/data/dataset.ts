@@ -4,34 +4,8 @@ import { DataError, OptionError } from '../util/errors.ts'
 import { createRandom, deriveSeed } from '../util/random.ts'
 import { type Augment, augmentSample } from './augment.ts'
 import type { InputDescription } from './describe.ts'
+import type { Sample, Variation } from './sample.ts'
 import { preprocessedType, preprocessInto } from './preprocess.ts'
-
-/** An image: 8-bit planes `[c, h, w]`, gray or R, G, B. */
-export interface ImageSample {
-  readonly kind: 'image'
-  readonly width: number
-  readonly height: number
-  readonly channels: 1 | 3
-  readonly pixels: Uint8Array
-  readonly label?: number
-}
-
-/** A tensor without batch axis, fed as it is. */
-export interface TensorSample {
-  readonly kind: 'tensor'
-  readonly tensor: Tensor
-  readonly label?: number
-}
-
-/** One example; `label` is the class index where it is known. */
-export type Sample = ImageSample | TensorSample
-
-/** Random variation that keeps a sample's meaning. */
-export interface Variation {
-  /** Largest shift as a fraction of the width. */
-  readonly shift: number
-  readonly mirror: boolean
-}
 
 /** Samples by index; reading one never loads the others. */
 export interface Dataset {

@@ -1,9 +1,9 @@
 // Sample → numbers, by the description. The only place that applies scale, mean, std and colour order.
 import { arrayOf, type Dtype, floatData, type Tensor, type TensorData } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
-import type { ImageSample, Sample } from './dataset.ts'
 import type { ImageDescription, InputDescription } from './describe.ts'
 import { fitImage } from './resize.ts'
+import type { ImageSample, Sample } from './sample.ts'
 
 /** Returns a sample as a tensor with a batch axis of 1. */
 export function preprocess(sample: Sample, description: InputDescription): Tensor {

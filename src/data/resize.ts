@@ -1,6 +1,7 @@
 // Images → another size: bilinear, widened to an average when shrinking, as image libraries do it.
-import type { ImageSample } from './dataset.ts'
+
 import type { ImageDescription } from './describe.ts'
+import type { ImageSample } from './sample.ts'
 
 /** Returns an image with the size and number of colours that a description asks for. */
 export function fitImage(sample: ImageSample, description: ImageDescription): ImageSample {

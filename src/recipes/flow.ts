@@ -1,7 +1,5 @@
 // The frame of every recipe: baseline, prices and figures around what the recipe does in the middle.
-import type { Plan } from '../compress/plan.ts'
 import { createEngine } from '../exec/create.ts'
-import type { Engine } from '../exec/engine.ts'
 import type { Model } from '../ir/graph.ts'
 import { clean } from '../passes/index.ts'
 import { runPasses } from '../passes/pass.ts'
@@ -11,53 +9,16 @@ import type { Comparison } from '../profile/measure.ts'
 import { Workbench } from '../profile/prepare.ts'
 import { type Pricing, priceSubject } from '../profile/price.ts'
 import { PriceTable } from '../profile/table.ts'
+import { checkDescription } from '../train/check-description.ts'
 import { OptionError } from '../util/errors.ts'
 import { compareEverywhere, speedupOn } from './compare-everywhere.ts'
+import { type FlowContext, type Progress, untouched } from './context.ts'
 import { layerRows } from './layer-rows.ts'
-import type {
-  CompressRequest,
-  CompressResult,
-  FlowEvent,
-  Quality,
-  Recipe,
-  TrainingPoint,
-} from './recipe.ts'
+import type { CompressRequest, CompressResult, FlowEvent, Quality, Recipe } from './recipe.ts'
 import { fingerprintOfModel, Steps } from './steps.ts'
 import { judgeFor, type Lesson, lessonFor } from './teach.ts'
 import { waysOn } from './ways-on.ts'
 import { measuredWhole } from './whole-time.ts'
-
-/** What a recipe has to work with. */
-export interface FlowContext {
-  readonly request: CompressRequest
-  /** The user's model after cleaning. */
-  readonly original: Model
-  readonly subject: Subject
-  readonly lesson: Lesson
-  readonly steps: Steps
-  readonly engine: Engine
-  readonly bench: Workbench
-  readonly table: PriceTable
-  readonly pricing: Pricing
-  /** Milliseconds of the original on the target. */
-  readonly wholeMs: number
-  /** Milliseconds the goal allows. */
-  readonly budgetMs: number
-  /** Tells the reader of the report something. */
-  note(text: string): void
-}
-
-/** What a recipe has made so far. */
-export interface Progress {
-  readonly model: Model
-  /** Counts per class of the original model. */
-  readonly plan: Plan
-  /** Units of the original model that are left, per class that lost some. */
-  readonly kept: Readonly<Record<string, readonly number[]>>
-  /** Why no class keeps less. */
-  readonly reasons: Readonly<Record<string, string>>
-  readonly history: readonly TrainingPoint[]
-}
 
 /** Runs a request: the recipe's `compress` between measuring what is there and measuring what came out. */
 export async function runFlow(
@@ -81,6 +42,7 @@ export async function runFlow(
     const start = prepare(recipe, request, onEvent)
     const { steps, original, lesson } = start
     const table = await openTable(request, bench)
+    await checkInput({ ...start, request, engine }, notes)
     const { wholeMs, before } = await baseline({ ...start, request, engine, bench, table })
     const budgetMs = budgetOf(request, wholeMs)
     const subject = subjectOf(original)
@@ -135,12 +97,6 @@ export async function runFlow(
   }
 }
 
-/** A recipe's starting point: nothing done. */
-export function untouched(original: Model): Progress {
-  const plan: Plan = { format: 1, keep: {}, mask: {} }
-  return { model: original, plan, kept: {}, reasons: {}, history: [] }
-}
-
 type Start = Pick<FlowContext, 'original' | 'lesson' | 'steps'>
 
 function prepare(
@@ -185,6 +141,28 @@ async function baseline(
     },
   )
   return { wholeMs: data.wholeMs, before: data.before ?? undefined }
+}
+
+// A wrong colour order or mean ruins everything after it in silence: look before training.
+async function checkInput(
+  { steps, original, request, lesson, engine }: Scoring & Pick<FlowContext, 'steps'>,
+  notes: string[],
+): Promise<void> {
+  const dataset = request.training ?? request.evaluation
+  if (dataset === undefined) return
+  const { data } = await steps.run(
+    { name: 'input', title: 'Checking the input description' },
+    async () => {
+      const description = lesson.input
+      const { verdict, message } = await checkDescription(original, {
+        dataset,
+        description,
+        engine,
+      })
+      return { data: { verdict, message }, summary: message }
+    },
+  )
+  if (data.verdict === 'doubtful') notes.push(data.message)
 }
 
 function budgetOf({ goal: { speedup, latencyMs } }: CompressRequest, wholeMs: number): number {

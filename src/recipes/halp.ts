@@ -2,7 +2,8 @@
 // Shen et al. 2022, "Structural Pruning via Latency-Saliency Knapsack" (arXiv 2210.06659).
 import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
-import { type FlowContext, type Progress, runFlow, untouched } from './flow.ts'
+import { type FlowContext, type Progress, untouched } from './context.ts'
+import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
 import { type Narrowed, narrow } from './narrow.ts'
 import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'

@@ -4,7 +4,7 @@ import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
 import { cosine, warmUp } from '../train/schedules.ts'
 import { train } from '../train/train.ts'
-import type { FlowContext, Progress } from './flow.ts'
+import type { FlowContext, Progress } from './context.ts'
 
 /** One stretch of training. */
 export interface Recovery {

@@ -3,7 +3,7 @@ import type { Plan } from '../compress/plan.ts'
 import type { Model } from '../ir/graph.ts'
 import { compare } from '../profile/measure.ts'
 import { targetNames } from '../profile/target.ts'
-import type { FlowContext } from './flow.ts'
+import type { FlowContext } from './context.ts'
 import { DEFAULT_EPOCHS } from './recipe.ts'
 
 /** What a missed goal ended with. */

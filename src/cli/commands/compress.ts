@@ -4,16 +4,16 @@ import { cpus } from 'node:os'
 import { openDataset } from '../../data/open.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { targetNames } from '../../profile/target.ts'
-import { halp } from '../../recipes/halp.ts'
+import { recipes } from '../../recipes/index.ts'
 import type { Goal } from '../../recipes/recipe.ts'
 import { OptionError } from '../../util/errors.ts'
 import {
   explicitCommand,
   fraction,
   number,
+  type OptionsOf,
   oneOf,
   option,
-  type OptionsOf,
   ratio,
   text,
   toggle,
@@ -27,8 +27,6 @@ import { checkWeights } from '../model-facts.ts'
 import { nameOf } from '../paths.ts'
 import { printRun } from '../result.ts'
 import { packageVersion } from '../version.ts'
-
-const recipes = { halp }
 
 /** Options of the guided flow; the demo shares them. */
 export const compressOptions = {
@@ -66,7 +64,11 @@ export const compressOptions = {
     "the recipe's",
   ),
   labels: untoggle('ignore the labels of the data: the original model teaches'),
-  recipe: option(oneOf(['halp']).default('halp'), 'NAME', 'method'),
+  recipe: option(
+    text().default(recipes.all[0]!.name),
+    'NAME',
+    `method: ${recipes.all.map(({ name }) => name).join(', ')}`,
+  ),
   threads: option(
     number({ min: 1, integer: true }).default(cpus().length),
     'N',
@@ -111,7 +113,7 @@ export const compress = defineCommand({
     if (found.guessed) terminal.note(`assuming ${found.source}; state it with --preset or --input`)
     const run = await runFlow(
       {
-        recipe: recipes[options.recipe],
+        recipe: recipes.named(options.recipe),
         request: {
           model,
           name,

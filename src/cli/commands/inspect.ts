@@ -1,12 +1,12 @@
 // `tersor inspect`: what a model consists of, per layer, and what could be cut.
 import { statSync } from 'node:fs'
-import { type LayerFacts, modelFacts } from '../model-facts.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { bindOption, parseBindings } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
 import { formatBytes, formatCount } from '../format.ts'
+import { type LayerFacts, modelFacts } from '../model-facts.ts'
 import { formatTable, shorten } from '../terminal.ts'
 
 /** The command. */

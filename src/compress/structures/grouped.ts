@@ -1,5 +1,5 @@
 // What structures made of equal groups share: levels, and the projection that keeps the best groups.
-import { floatData, type FloatTensor } from '../../tensor/tensor.ts'
+import { type FloatTensor, floatData } from '../../tensor/tensor.ts'
 import { OptionError } from '../../util/errors.ts'
 import type { Mask, Structure } from '../contracts.ts'
 

@@ -2,7 +2,8 @@
 // Hard for a linear model, since colour and place say nothing; easy for a small convolutional one.
 import { OptionError } from '../../util/errors.ts'
 import { createRandom, deriveSeed, type Random } from '../../util/random.ts'
-import type { Dataset, ImageSample } from '../dataset.ts'
+import type { Dataset } from '../dataset.ts'
+import type { ImageSample } from '../sample.ts'
 import type { OpenedData, Reader } from './reader.ts'
 
 const SIZE = 32

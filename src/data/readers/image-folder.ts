@@ -2,7 +2,8 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { DataError } from '../../util/errors.ts'
-import { type Dataset, type ImageSample, splitDataset } from '../dataset.ts'
+import { type Dataset, splitDataset } from '../dataset.ts'
+import type { ImageSample } from '../sample.ts'
 import type { OpenedData, Place, Reader } from './reader.ts'
 
 const isPicture = (name: string) => /\.(jpe?g|png|webp|gif|avif|tiff?)$/i.test(name)

@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Tensor, TensorData } from '../../tensor/tensor.ts'
 import { DataError } from '../../util/errors.ts'
-import { type Dataset, type Sample, splitDataset } from '../dataset.ts'
+import { type Dataset, splitDataset } from '../dataset.ts'
+import type { Sample } from '../sample.ts'
 import type { OpenedData, Reader } from './reader.ts'
 
 /**

@@ -1,0 +1,49 @@
+// What the parts of a flow share: the context a recipe works in, and what it has made so far.
+import type { Plan } from '../compress/plan.ts'
+import type { Engine } from '../exec/engine.ts'
+import type { Model } from '../ir/graph.ts'
+import type { Subject } from '../profile/layers.ts'
+import type { Workbench } from '../profile/prepare.ts'
+import type { Pricing } from '../profile/price.ts'
+import type { PriceTable } from '../profile/table.ts'
+import type { CompressRequest, TrainingPoint } from './recipe.ts'
+import type { Steps } from './steps.ts'
+import type { Lesson } from './teach.ts'
+
+/** What a recipe has to work with. */
+export interface FlowContext {
+  readonly request: CompressRequest
+  /** The user's model after cleaning. */
+  readonly original: Model
+  readonly subject: Subject
+  readonly lesson: Lesson
+  readonly steps: Steps
+  readonly engine: Engine
+  readonly bench: Workbench
+  readonly table: PriceTable
+  readonly pricing: Pricing
+  /** Milliseconds of the original on the target. */
+  readonly wholeMs: number
+  /** Milliseconds the goal allows. */
+  readonly budgetMs: number
+  /** Tells the reader of the report something. */
+  note(text: string): void
+}
+
+/** What a recipe has made so far. */
+export interface Progress {
+  readonly model: Model
+  /** Counts per class of the original model. */
+  readonly plan: Plan
+  /** Units of the original model that are left, per class that lost some. */
+  readonly kept: Readonly<Record<string, readonly number[]>>
+  /** Why no class keeps less. */
+  readonly reasons: Readonly<Record<string, string>>
+  readonly history: readonly TrainingPoint[]
+}
+
+/** A recipe's starting point: nothing done. */
+export function untouched(original: Model): Progress {
+  const plan: Plan = { format: 1, keep: {}, mask: {} }
+  return { model: original, plan, kept: {}, reasons: {}, history: [] }
+}
