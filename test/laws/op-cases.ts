@@ -411,6 +411,29 @@ const resizes: readonly OpCase[] = [
   }),
 ]
 
+const recurrences: readonly OpCase[] = [
+  one('RNN', [normal(3, 2, 4), normal(1, 3, 4), normal(1, 3, 3)], {
+    attributes: { hidden_size: int(3) },
+    outputs: 2,
+  }),
+  one('GRU', [normal(2, 3, 4), normal(1, 9, 4), normal(1, 9, 3), normal(1, 18)], {
+    attributes: { hidden_size: int(3) },
+    outputs: 2,
+  }),
+  one('LSTM', [normal(2, 1, 3), normal(2, 20, 3), normal(2, 20, 5), normal(2, 40)], {
+    attributes: { direction: string('bidirectional'), hidden_size: int(5) },
+    outputs: 3,
+  }),
+  one(
+    'LSTM',
+    [
+      ...[normal(3, 2, 4), normal(1, 12, 4), normal(1, 12, 3), undefined],
+      ...[whole('int32', [3, 1]), normal(1, 2, 3), normal(1, 2, 3)],
+    ],
+    { attributes: { hidden_size: int(3) }, outputs: 3, constants: [4] },
+  ),
+]
+
 /** All cases. */
 export const opCases: readonly OpCase[] = [
   ...elementwise,
@@ -421,4 +444,5 @@ export const opCases: readonly OpCase[] = [
   ...shapes,
   ...conversions,
   ...resizes,
+  ...recurrences,
 ]

@@ -28,6 +28,7 @@ const declined: Readonly<Record<string, string>> = {
 const weighted = new Set([
   ...['Conv', 'ConvTranspose', 'Gemm', 'BatchNormalization'],
   ...['InstanceNormalization', 'LayerNormalization', 'GroupNormalization'],
+  ...['RNN', 'GRU', 'LSTM'],
 ])
 
 describe('op records compile to what they compute', () => {

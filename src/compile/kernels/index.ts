@@ -7,6 +7,7 @@ import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
 import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pool.ts'
+import { recurrent } from './recurrent.ts'
 import { reduce } from './reduce.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
@@ -27,6 +28,7 @@ const kernels: readonly Kernel[] = [
   gatherScan,
   argExtreme,
   reduce,
+  recurrent,
   softmax,
 ]
 

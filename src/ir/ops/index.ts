@@ -15,6 +15,7 @@ import { movementOps } from './movement.ts'
 import { normalizationOps } from './normalization.ts'
 import { padOps } from './pad.ts'
 import { poolOps } from './pool.ts'
+import { recurrentOps } from './recurrent.ts'
 import { reduceOps } from './reduce.ts'
 import { resizeOps } from './resize.ts'
 import { reshapeOps } from './reshape.ts'
@@ -48,6 +49,7 @@ const records: readonly OpRecord[] = [
   ...resizeOps,
   ...shapeOps,
   ...topKOps,
+  ...recurrentOps,
 ]
 
 const byName = new Map(
