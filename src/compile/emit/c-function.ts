@@ -1,0 +1,326 @@
+// Tile function → C99. One statement of the Tile IR is one statement of C.
+import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from '../tile/nodes.ts'
+import { operandsOf, sharedNodes } from '../tile/build.ts'
+import { invariant } from '../../util/errors.ts'
+import { cFunctionOf, cType } from './c-prelude.ts'
+import {
+  type LoweredLeaf,
+  type LoweredStatement,
+  lowerAddresses,
+  type Pointer,
+} from './pointers.ts'
+
+type Leaf = Exclude<TileStatement, { kind: 'loop' }>
+
+/** A function as C, and what its callers and its prelude must know. */
+export interface CFunction {
+  readonly text: string
+  /** Vector functions it calls. */
+  readonly uses: ReadonlySet<string>
+  /** Parameters it writes through; the others are pointers to constants. */
+  readonly writes: ReadonlySet<number>
+}
+
+/** Writes a tile function as a static C function named `name`, with a comment line above it. */
+export function emitCFunction(source: TileFunction, name: string, comment: string): CFunction {
+  const fn = { ...source, body: withoutDead(source.body) }
+  const { body } = lowerAddresses(fn)
+  const writes = writtenParameters(fn.body)
+  const writer = new Writer(fn.name)
+  writer.block(body, 1)
+  const parameters = fn.parameters.map((_, i) =>
+    writes.has(i) ? `unsigned char *p${i}` : `const unsigned char *p${i}`,
+  )
+  const unused = fn.parameters.flatMap((_, i) =>
+    writer.parameters.has(i) ? [] : [`  (void)p${i};`],
+  )
+  const text = [
+    `/* ${comment} */`,
+    `static void ${name}(${parameters.join(', ')}) {`,
+    ...unused,
+    ...writer.lines,
+    '}',
+  ].join('\n')
+  return { text, uses: writer.uses, writes }
+}
+
+class Writer {
+  readonly lines: string[] = []
+  readonly uses = new Set<string>()
+  /** Parameters that are accessed. */
+  readonly parameters = new Set<number>()
+  readonly #function: string
+  readonly #types = new Map<string, VectorType>()
+  readonly #names = new Map<string, string>()
+  readonly #offsets = new Map<Pointer, string>()
+  #temporaries = 0
+  #loops = 0
+
+  constructor(name: string) {
+    this.#function = name
+  }
+
+  /** Writes statements; registers are declared in the innermost block that holds all their uses. */
+  block(body: readonly LoweredStatement[], depth: number): void {
+    const indent = '  '.repeat(depth)
+    for (const [i, s] of body.entries()) {
+      if (s.kind === 'leaf') {
+        this.#leaf(s, depth)
+        continue
+      }
+      // What this loop sets for others is declared before it.
+      for (const [register, type] of registersSet(s.body))
+        if (!this.#types.has(register) && firstUse(body.slice(i + 1), register) === 'read')
+          this.#declare(register, type, `${indent}${cType(type)} ${this.#nameOf(register)} = `)
+      const variable = `i${this.#loops++}`
+      this.lines.push(
+        `${indent}for (int ${variable} = 0; ${variable} < ${s.trips}; ${variable}++) {`,
+      )
+      for (const pointer of s.pointers) {
+        const offset = `o${this.#offsets.size}`
+        const from = pointer.parent && this.#offsets.get(pointer.parent)
+        const step = `(ptrdiff_t)${variable} * ${pointer.increment}`
+        this.lines.push(
+          `${indent}  const ptrdiff_t ${offset} = ${from ? `${from} + ` : ''}${step};`,
+        )
+        this.#offsets.set(pointer, offset)
+      }
+      const known = new Set(this.#types.keys())
+      this.block(s.body, depth + 1)
+      for (const register of [...this.#types.keys()])
+        if (!known.has(register)) this.#types.delete(register)
+      this.lines.push(`${indent}}`)
+    }
+  }
+
+  #declare(register: string, type: VectorType, start: string): void {
+    this.#types.set(register, type)
+    this.uses.add(`${cType(type)}_splat`)
+    this.lines.push(`${start}${cType(type)}_splat(0);`)
+  }
+
+  #leaf({ statement, pointers }: LoweredLeaf, depth: number): void {
+    const indent = '  '.repeat(depth)
+    const shared = sharedNodes(statement.value)
+    const kept = new Map<TileExpr, string>()
+    const types = new Map<TileExpr, VectorType>()
+    const place = (address: Address): string => {
+      const offset = this.#offsets.get(pointers.get(address)!)
+      this.parameters.add(address.base)
+      if (offset === undefined) return `p${address.base} + ${address.offset}`
+      return `p${address.base} + (${offset} + ${address.offset})`
+    }
+    const write = (e: TileExpr): string => {
+      const known = kept.get(e)
+      if (known !== undefined) return known
+      const operands = new Map(operandsOf(e).map((operand) => [operand, write(operand)]))
+      const type = this.#typeOf(e, types)
+      types.set(e, type)
+      const text = this.#expression(e, { type, place, operand: (x) => operands.get(x)! })
+      if (!shared.has(e)) return text
+      const temporary = `t${this.#temporaries++}`
+      this.lines.push(`${indent}const ${cType(type)} ${temporary} = ${text};`)
+      kept.set(e, temporary)
+      return temporary
+    }
+    const value = write(statement.value)
+    if (statement.kind === 'set') {
+      const { register, type } = statement
+      const name = this.#nameOf(register)
+      const declaration = this.#types.has(register) ? '' : `${cType(type)} `
+      this.#types.set(register, type)
+      this.lines.push(`${indent}${declaration}${name} = ${value};`)
+      return
+    }
+    const type = this.#typeOf(statement.value, types)
+    const lanes = statement.lanes === 4 ? '' : statement.lanes
+    const store = this.#call(`${cType(type)}_store${lanes}`)
+    this.lines.push(`${indent}${store}(${place(statement.address)}, ${value});`)
+  }
+
+  #expression(
+    e: TileExpr,
+    {
+      type,
+      place,
+      operand,
+    }: {
+      type: VectorType
+      place: (address: Address) => string
+      operand: (x: TileExpr) => string
+    },
+  ): string {
+    if (e.kind === 'get') return this.#nameOf(e.register)
+    // A conversion of bits to the type they have is none.
+    if (e.kind === 'convert' && e.how === 'bits' && this.#typeOf(e.x, new Map()) === type)
+      return operand(e.x)
+    if (e.kind === 'splat') return this.#splat(e)
+    const call = this.#call(cFunctionOf(e, type))
+    switch (e.kind) {
+      case 'load':
+      case 'loadSplat':
+      case 'loadPart':
+        return `${call}(${place(e.address)})`
+      case 'unary':
+      case 'convert':
+        return `${call}(${operand(e.x)})`
+      case 'binary': {
+        const isShift = e.f === 'shl' || e.f === 'shr'
+        if (!isShift) return `${call}(${operand(e.a)}, ${operand(e.b)})`
+        invariant(e.b.kind === 'splat', 'a shift count must be a splat')
+        return `${call}(${operand(e.a)}, ${e.b.value & 31})`
+      }
+      case 'madd':
+        return `${call}(${operand(e.a)}, ${operand(e.b)}, ${operand(e.c)})`
+      case 'select':
+        return `${call}(${operand(e.mask)}, ${operand(e.a)}, ${operand(e.b)})`
+      case 'shuffle':
+        return `${call}(${operand(e.a)}, ${operand(e.b)}, ${e.lanes.join(', ')})`
+      default:
+        return e satisfies never
+    }
+  }
+
+  #splat({ value, type }: Extract<TileExpr, { kind: 'splat' }>): string {
+    if (type === 'i32x4') return `${this.#call('vi4_splat')}(${cInteger(value)})`
+    const rounded = Math.fround(value)
+    if (Number.isFinite(rounded)) return `${this.#call('vf4_splat')}(${cFloat(rounded)})`
+    const pattern = new Int32Array(Float32Array.of(rounded).buffer)[0]!
+    return `${this.#call('vf4_bits')}(${this.#call('vi4_splat')}(${cInteger(pattern)}))`
+  }
+
+  #call(name: string): string {
+    this.uses.add(name)
+    return name
+  }
+
+  #nameOf(register: string): string {
+    const known = this.#names.get(register)
+    if (known !== undefined) return known
+    const plain = register.replace(/\W/g, '_')
+    const taken = new Set(this.#names.values())
+    // The prefix keeps registers apart from parameters, offsets and temporaries.
+    let name = `r_${plain}`
+    for (let i = 2; taken.has(name); i++) name = `r_${plain}_${i}`
+    this.#names.set(register, name)
+    return name
+  }
+
+  #typeOf(e: TileExpr, known: ReadonlyMap<TileExpr, VectorType>): VectorType {
+    const found = known.get(e)
+    if (found !== undefined) return found
+    switch (e.kind) {
+      case 'get': {
+        const type = this.#types.get(e.register)
+        invariant(type !== undefined, `register "${e.register}" of ${this.#function} is never set`)
+        return type
+      }
+      case 'splat':
+      case 'load':
+      case 'loadSplat':
+      case 'loadPart':
+      case 'unary':
+        return e.type
+      case 'binary':
+        return comparisons.has(e.f) ? 'i32x4' : e.type
+      case 'madd':
+        return 'f32x4'
+      case 'select':
+      case 'shuffle':
+        return this.#typeOf(e.a, known)
+      case 'convert':
+        return e.to
+      default:
+        return e satisfies never
+    }
+  }
+}
+
+const comparisons: ReadonlySet<string> = new Set(['lt', 'le', 'gt', 'ge', 'eq'])
+
+/** A finite float32 as a C literal that reads back to the same bits. */
+function cFloat(value: number): string {
+  if (Object.is(value, -0)) return '-0.0f'
+  const text = String(value)
+  return `${/[.e]/.test(text) ? text : `${text}.0`}f`
+}
+
+// The smallest integer has no literal of its own type in C.
+function cInteger(value: number): string {
+  const wrapped = value | 0
+  return wrapped === -2147483648 ? 'INT32_MIN' : String(wrapped)
+}
+
+/** Removes assignments whose register nobody reads, which compilers warn about. */
+function withoutDead(body: readonly TileStatement[]): readonly TileStatement[] {
+  const read = new Set<string>()
+  const visit = (list: readonly TileStatement[]) => {
+    for (const s of list)
+      if (s.kind === 'loop') visit(s.body)
+      else for (const register of readsOf(s)) read.add(register)
+  }
+  visit(body)
+  let removed = false
+  const keep = (list: readonly TileStatement[]): TileStatement[] =>
+    list.flatMap((s): TileStatement[] => {
+      if (s.kind === 'loop') {
+        const inner = keep(s.body)
+        return inner.length === 0 ? [] : [{ ...s, body: inner }]
+      }
+      if (s.kind === 'store' || read.has(s.register)) return [s]
+      removed = true
+      return []
+    })
+  const kept = keep(body)
+  return removed ? withoutDead(kept) : kept
+}
+
+const readsByStatement = new WeakMap<Leaf, ReadonlySet<string>>()
+
+function readsOf(statement: Leaf): ReadonlySet<string> {
+  const known = readsByStatement.get(statement)
+  if (known !== undefined) return known
+  const found = new Set<string>()
+  const seen = new Set<TileExpr>()
+  const visit = (e: TileExpr) => {
+    if (seen.has(e)) return
+    seen.add(e)
+    if (e.kind === 'get') found.add(e.register)
+    for (const operand of operandsOf(e)) visit(operand)
+  }
+  visit(statement.value)
+  readsByStatement.set(statement, found)
+  return found
+}
+
+function registersSet(
+  body: readonly LoweredStatement[],
+  found = new Map<string, VectorType>(),
+): Map<string, VectorType> {
+  for (const s of body)
+    if (s.kind === 'loop') registersSet(s.body, found)
+    else if (s.statement.kind === 'set') found.set(s.statement.register, s.statement.type)
+  return found
+}
+
+// What happens to the register first, in the order of execution.
+function firstUse(body: readonly LoweredStatement[], register: string): 'read' | 'set' | undefined {
+  for (const s of body) {
+    if (s.kind === 'loop') {
+      const inner = firstUse(s.body, register)
+      if (inner !== undefined) return inner
+      continue
+    }
+    const { statement } = s
+    if (readsOf(statement).has(register)) return 'read'
+    if (statement.kind === 'set' && statement.register === register) return 'set'
+  }
+  return undefined
+}
+
+function writtenParameters(body: readonly TileStatement[], found = new Set<number>()): Set<number> {
+  for (const s of body)
+    if (s.kind === 'loop') writtenParameters(s.body, found)
+    else if (s.kind === 'store') found.add(s.address.base)
+  return found
+}
