@@ -63,6 +63,11 @@ export function narrow(model: Model, options: NarrowOptions): Narrowed {
     plan: complete(plan),
     kept,
     predictedMs: problem.price(plan),
-    reasons: explainPlan(problem, plan),
+    reasons: { ...narrowest(complete(plan), pricing), ...explainPlan(problem, plan) },
   }
+}
+
+function narrowest({ keep }: Plan, { least }: Pricing): Record<string, string> {
+  const done = Object.keys(keep).filter((name) => keep[name]! <= (least[name] ?? 1))
+  return Object.fromEntries(done.map((name) => [name, 'nothing narrower is priced']))
 }
