@@ -1,16 +1,24 @@
 // Tile function → C99. One statement of the Tile IR is one statement of C.
-import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from '../tile/nodes.ts'
+import type {
+  Address,
+  TileExpr,
+  TileFunction,
+  TileLeaf,
+  TileStatement,
+  VectorType,
+} from '../tile/nodes.ts'
 import { operandsOf, sharedNodes } from '../tile/build.ts'
 import { invariant } from '../../util/errors.ts'
 import { cFunctionOf, cType } from './c-prelude.ts'
 import {
   type LoweredLeaf,
+  type LoweredNnz,
   type LoweredStatement,
   lowerAddresses,
   type Pointer,
 } from './pointers.ts'
 
-type Leaf = Exclude<TileStatement, { kind: 'loop' }>
+type Leaf = TileLeaf
 
 /** A function as C, and what its callers and its prelude must know. */
 export interface CFunction {
@@ -72,6 +80,10 @@ class Writer {
       for (const [register, type] of registersSet(s.body))
         if (!this.#types.has(register) && firstUse(body.slice(i + 1), register) === 'read')
           this.#declare(register, type, `${indent}${cType(type)} ${this.#nameOf(register)} = `)
+      if (s.kind === 'nnz') {
+        this.#nnz(s, depth)
+        continue
+      }
       const variable = `i${this.#loops++}`
       this.lines.push(
         `${indent}for (int ${variable} = 0; ${variable} < ${s.trips}; ${variable}++) {`,
@@ -91,6 +103,36 @@ class Writer {
         if (!known.has(register)) this.#types.delete(register)
       this.lines.push(`${indent}}`)
     }
+  }
+
+  #nnz(s: LoweredNnz, depth: number): void {
+    const indent = '  '.repeat(depth)
+    const entry = `i${this.#loops++}`
+    const integer = this.#call('i32_at')
+    const place = ({ pointer, offset }: LoweredNnz['rows'], extra = 0) => {
+      this.parameters.add(pointer.base)
+      const moved = this.#offsets.get(pointer)
+      return `p${pointer.base} + ${moved ? `(${moved} + ${offset + extra})` : offset + extra}`
+    }
+    const declare = (pointer: Pointer, text: string) => {
+      const offset = `o${this.#offsets.size}`
+      const from = pointer.parent && this.#offsets.get(pointer.parent)
+      const step = `(ptrdiff_t)${text} * ${pointer.increment}`
+      this.lines.push(`${indent}  const ptrdiff_t ${offset} = ${from ? `${from} + ` : ''}${step};`)
+      this.#offsets.set(pointer, offset)
+    }
+    const [from, to] = [place(s.rows), place(s.rows, 4)]
+    const end = `${integer}(${to})`
+    this.lines.push(
+      `${indent}for (int ${entry} = ${integer}(${from}), e${entry} = ${end}; ${entry} < e${entry}; ${entry}++) {`,
+    )
+    for (const pointer of s.pointers) declare(pointer, entry)
+    for (const cursor of s.cursors) declare(cursor, `${integer}(${place(s.table)})`)
+    const known = new Set(this.#types.keys())
+    this.block(s.body, depth + 1)
+    for (const register of [...this.#types.keys()])
+      if (!known.has(register)) this.#types.delete(register)
+    this.lines.push(`${indent}}`)
   }
 
   #declare(register: string, type: VectorType, start: string): void {
@@ -256,7 +298,7 @@ function withoutDead(body: readonly TileStatement[]): readonly TileStatement[] {
   const read = new Set<string>()
   const visit = (list: readonly TileStatement[]) => {
     for (const s of list)
-      if (s.kind === 'loop') visit(s.body)
+      if (s.kind === 'loop' || s.kind === 'nnz') visit(s.body)
       else for (const register of readsOf(s)) read.add(register)
   }
   visit(body)
@@ -265,6 +307,10 @@ function withoutDead(body: readonly TileStatement[]): readonly TileStatement[] {
     list.flatMap((s): TileStatement[] => {
       if (s.kind === 'loop') {
         const inner = keep(s.body)
+        return inner.length === 0 ? [] : [{ ...s, body: inner }]
+      }
+      if (s.kind === 'nnz') {
+        const inner = keep(s.body) as TileLeaf[]
         return inner.length === 0 ? [] : [{ ...s, body: inner }]
       }
       if (s.kind === 'store' || read.has(s.register)) return [s]
@@ -298,7 +344,7 @@ function registersSet(
   found = new Map<string, VectorType>(),
 ): Map<string, VectorType> {
   for (const s of body)
-    if (s.kind === 'loop') registersSet(s.body, found)
+    if (s.kind !== 'leaf') registersSet(s.body, found)
     else if (s.statement.kind === 'set') found.set(s.statement.register, s.statement.type)
   return found
 }
@@ -306,7 +352,7 @@ function registersSet(
 // What happens to the register first, in the order of execution.
 function firstUse(body: readonly LoweredStatement[], register: string): 'read' | 'set' | undefined {
   for (const s of body) {
-    if (s.kind === 'loop') {
+    if (s.kind !== 'leaf') {
       const inner = firstUse(s.body, register)
       if (inner !== undefined) return inner
       continue
@@ -320,7 +366,7 @@ function firstUse(body: readonly LoweredStatement[], register: string): 'read' |
 
 function writtenParameters(body: readonly TileStatement[], found = new Set<number>()): Set<number> {
   for (const s of body)
-    if (s.kind === 'loop') writtenParameters(s.body, found)
+    if (s.kind === 'loop' || s.kind === 'nnz') writtenParameters(s.body, found)
     else if (s.kind === 'store') found.add(s.address.base)
   return found
 }

@@ -112,6 +112,13 @@ function define(name: string, helper: Helper, which: 'vector' | 'scalar'): strin
 const helpers = new Map<string, Helper>()
 
 function memory(): void {
+  const integer = 'int32_t x;\n  memcpy(&x, p, 4);\n  return x;'
+  helpers.set('i32_at', {
+    type: 'int32_t',
+    parameters: 'const unsigned char *p',
+    vector: integer,
+    scalar: integer,
+  })
   for (const [type, element] of [
     ['vf4', 'float'],
     ['vi4', 'int32_t'],

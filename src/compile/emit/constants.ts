@@ -1,9 +1,8 @@
 // Which vector constants are kept in locals: materialising one takes three instructions on x64.
-import type { TileExpr, TileStatement } from '../tile/nodes.ts'
+import type { TileExpr, TileLeaf } from '../tile/nodes.ts'
 import { loop, operandsOf } from '../tile/build.ts'
 import { VECTOR_REGISTERS, vectorPressure } from '../tile/check.ts'
 
-type Leaf = Exclude<TileStatement, { kind: 'loop' }>
 type Splat = Extract<TileExpr, { kind: 'splat' }>
 
 /** A constant with the number of its uses. */
@@ -19,7 +18,7 @@ export function constantKey({ type, value }: Splat): string {
 }
 
 /** Returns the constants of straight-line code, most used first. Zero is left out: it costs one instruction. */
-export function constantsOf(leaves: readonly Leaf[]): ConstantUse[] {
+export function constantsOf(leaves: readonly TileLeaf[]): ConstantUse[] {
   const found = new Map<string, { key: string; splat: Splat; uses: number }>()
   for (const { value } of leaves) {
     const seen = new Set<TileExpr>()
@@ -42,7 +41,7 @@ export function constantsOf(leaves: readonly Leaf[]): ConstantUse[] {
 }
 
 /** Returns the constants worth loading before an innermost loop: as many as leave its registers free. */
-export function hoistedConstants(leaves: readonly Leaf[]): ConstantUse[] {
+export function hoistedConstants(leaves: readonly TileLeaf[]): ConstantUse[] {
   const constants = constantsOf(leaves)
   if (constants.length === 0) return []
   const body = [loop('l', 2, leaves)]

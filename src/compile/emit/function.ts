@@ -9,6 +9,7 @@ import { binaryOpcode, unaryOpcode } from './opcodes.ts'
 import {
   type LoweredLeaf,
   type LoweredLoop,
+  type LoweredNnz,
   type LoweredStatement,
   lowerAddresses,
   type Pointer,
@@ -237,6 +238,60 @@ export function emitFunction(
     forget(hoisted.map(({ key }) => key))
   }
 
+  const emitNnz = ({ rows, table, pointers: moved, cursors, body }: LoweredNnz) => {
+    const [from, end] = [locals.integer(), locals.integer()]
+    const integerAt = ({ pointer, offset }: LoweredNnz['rows'], extra: number) => {
+      code.byte(op.localGet).unsigned(localOf(pointer))
+      code.byte(op.i32Load, 0).unsigned(offset + extra - biasOf(pointer))
+    }
+    integerAt(rows, 0)
+    code.byte(op.localSet).unsigned(from)
+    integerAt(rows, 4)
+    code.byte(op.localSet).unsigned(end)
+    const place = (pointer: Pointer, entry: number, local: number) => {
+      const parent = pointer.parent!
+      code.byte(op.localGet).unsigned(localOf(parent))
+      code.byte(op.localGet).unsigned(entry)
+      code.byte(op.i32Const).signed(pointer.increment).byte(op.i32Mul, op.i32Add)
+      addConstant(pointer.bias - biasOf(parent))
+      code.byte(op.localSet).unsigned(local)
+    }
+    for (const pointer of moved) {
+      const local = locals.integer()
+      place(pointer, from, local)
+      pointers.set(pointer, local)
+    }
+    // The table's pointer is the counter: it ends where the row does.
+    const leader = localOf(table.pointer)
+    place(table.pointer, end, end)
+    code.byte(op.block, 0x40)
+    code.byte(op.localGet).unsigned(leader)
+    code.byte(op.localGet).unsigned(end).byte(op.i32Eq, op.brIf, 0)
+    const leaves = body.map((s) => s.statement)
+    const hoisted = hoistedConstants(leaves).filter(({ key }) => !constants.has(key))
+    hoist(hoisted)
+    for (const cursor of cursors) pointers.set(cursor, locals.integer())
+    code.byte(op.loop, 0x40)
+    for (const cursor of cursors) {
+      const parent = cursor.parent!
+      code.byte(op.localGet).unsigned(localOf(parent))
+      integerAt(table, 0)
+      if (cursor.increment !== 1) code.byte(op.i32Const).signed(cursor.increment).byte(op.i32Mul)
+      code.byte(op.i32Add)
+      addConstant(cursor.bias - biasOf(parent))
+      code.byte(op.localSet).unsigned(localOf(cursor))
+    }
+    emitBody(body)
+    for (const pointer of moved) {
+      code.byte(op.localGet).unsigned(localOf(pointer))
+      addConstant(pointer.increment)
+      code.byte(op.localSet).unsigned(localOf(pointer))
+    }
+    code.byte(op.localGet).unsigned(leader)
+    code.byte(op.localGet).unsigned(end).byte(op.i32Ne, op.brIf, 0, op.end, op.end)
+    forget(hoisted.map(({ key }) => key))
+  }
+
   const hoist = (uses: readonly ConstantUse[]) => {
     for (const { key, splat } of uses) {
       const local = locals.temporary()
@@ -260,6 +315,11 @@ export function emitFunction(
       const first = body[i]!
       if (first.kind === 'loop') {
         emitLoop(first)
+        i++
+        continue
+      }
+      if (first.kind === 'nnz') {
+        emitNnz(first)
         i++
         continue
       }
@@ -293,7 +353,7 @@ export function emitFunction(
 
 function registerNames(body: readonly LoweredStatement[], found = new Set<string>()): Set<string> {
   for (const s of body) {
-    if (s.kind === 'loop') registerNames(s.body, found)
+    if (s.kind !== 'leaf') registerNames(s.body, found)
     else if (s.statement.kind === 'set') found.add(s.statement.register)
   }
   return found

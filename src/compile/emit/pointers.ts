@@ -3,7 +3,7 @@
 // Addresses that differ only in constants share a pointer (the constant becomes the immediate of the
 // access). A pointer belongs to the innermost loop that moves it: it starts at the outer pointer's
 // place when the loop is entered and advances by stride · step at the end of each iteration.
-import type { Address, TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
+import type { Address, TileExpr, TileFunction, TileLeaf, TileStatement } from '../tile/nodes.ts'
 import { operandsOf, tripsOf } from '../tile/build.ts'
 
 /** A pointer: a local that holds a base, plus what the loops around have added. */
@@ -33,12 +33,26 @@ export interface LoweredLoop {
 /** An assignment or a store, with the pointer of every address in it. */
 export interface LoweredLeaf {
   readonly kind: 'leaf'
-  readonly statement: Exclude<TileStatement, { kind: 'loop' }>
+  readonly statement: TileLeaf
   readonly pointers: ReadonlyMap<Address, Pointer>
 }
 
+/** A loop over a row of a table. */
+export interface LoweredNnz {
+  readonly kind: 'nnz'
+  /** Where the numbers of the first entry and of the one after the last lie. */
+  readonly rows: { readonly pointer: Pointer; readonly offset: number }
+  /** Where an entry begins: the first of `pointers`. */
+  readonly table: { readonly pointer: Pointer; readonly offset: number }
+  /** Pointers that start at `increment` times the first entry's number and advance by `increment`. */
+  readonly pointers: readonly Pointer[]
+  /** Pointers made in each iteration: their parent's place plus the entry's first number. */
+  readonly cursors: readonly Pointer[]
+  readonly body: readonly LoweredLeaf[]
+}
+
 /** A statement whose loops are lowered; loops of one iteration are dissolved, of none dropped. */
-export type LoweredStatement = LoweredLoop | LoweredLeaf
+export type LoweredStatement = LoweredLoop | LoweredNnz | LoweredLeaf
 
 /** A function with its addresses resolved to pointers. */
 export interface LoweredFunction {
@@ -47,12 +61,16 @@ export interface LoweredFunction {
   readonly roots: readonly Pointer[]
 }
 
+type NnzLoop = Extract<TileStatement, { kind: 'nnz' }>
+
 interface Scope {
   readonly name: string
   readonly id: number
   /** 0 where the loop was dissolved: the variable is always zero. */
   readonly step: number
   readonly pointers: Pointer[]
+  /** The variable is read from a table and may be negative. */
+  readonly isCursor?: true
 }
 
 /** Resolves every address of a function. */
@@ -70,7 +88,7 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
       base,
       parent: last && pointerFor(base, moves.slice(0, -1)),
       increment: last?.increment ?? 0,
-      bias: moves.some((m) => m.increment < 0) ? Number.POSITIVE_INFINITY : 0,
+      bias: moves.some((m) => m.increment < 0 || m.scope.isCursor) ? Number.POSITIVE_INFINITY : 0,
     }
     pointers.set(key, made)
     last?.scope.pointers.push(made)
@@ -103,11 +121,23 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
     return { kind: 'leaf', statement, pointers: found }
   }
 
+  const lowerNnz = (s: NnzLoop, scopes: readonly Scope[]): LoweredNnz => {
+    const entry: Scope = { name: s.name, id: loops++, step: 1, pointers: [] }
+    const cursor: Scope = { name: s.cursor, id: loops++, step: 1, pointers: [], isCursor: true }
+    const table = { ...s.table, strides: { ...s.table.strides, [s.name]: s.entryBytes } }
+    const rows = { pointer: resolve(s.rows, scopes), offset: s.rows.offset }
+    const entries = { pointer: resolve(table, [...scopes, entry]), offset: table.offset }
+    const body = s.body.map((statement) => leaf(statement, [...scopes, entry, cursor]))
+    const { pointers } = entry
+    return { kind: 'nnz', rows, table: entries, pointers, cursors: cursor.pointers, body }
+  }
+
   const lower = (
     statements: readonly TileStatement[],
     scopes: readonly Scope[],
   ): LoweredStatement[] =>
     statements.flatMap((s): LoweredStatement[] => {
+      if (s.kind === 'nnz') return [lowerNnz(s, scopes)]
       if (s.kind !== 'loop') return [leaf(s, scopes)]
       const trips = tripsOf(s.count, s.step)
       if (trips === 0) return []

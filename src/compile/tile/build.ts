@@ -2,6 +2,7 @@
 import type { Address, TileExpr, TileStatement, VectorType } from './nodes.ts'
 
 type Unary = Extract<TileExpr, { kind: 'unary' }>['f']
+type NnzLoop = Extract<TileStatement, { kind: 'nnz' }>
 type Binary = Extract<TileExpr, { kind: 'binary' }>['f']
 
 /** Returns an address: parameter, constant offset, bytes per unit of each loop variable. */
@@ -119,6 +120,10 @@ export function loop(
   step = 1,
 ): TileStatement {
   return { kind: 'loop', name, count, step, body }
+}
+/** A loop over a row of a table. */
+export function nnz(given: Omit<NnzLoop, 'kind'>): TileStatement {
+  return { kind: 'nnz', ...given }
 }
 /** Assigns a register. */
 export const set = (

@@ -1,9 +1,14 @@
 // Checks a tile function before it is emitted: types, names, bounds, and register pressure.
 import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from './nodes.ts'
-import { operandsOf, tripsOf } from './build.ts'
+import { at, operandsOf, tripsOf } from './build.ts'
 
 /** Vector registers that V8 leaves on x64; more live values cost about half the speed (kernels.md §1.2). */
 export const VECTOR_REGISTERS = 15
+
+type NnzLoop = Extract<TileStatement, { kind: 'nnz' }>
+/** The least and the greatest value of a loop's variable. */
+type Range = readonly [low: number, high: number]
+type Variables = ReadonlyMap<string, Range>
 
 /** Returns what is wrong with a function; empty when every access is inside its extent and all is well-typed. */
 export function checkTile(fn: TileFunction): string[] {
@@ -12,15 +17,15 @@ export function checkTile(fn: TileFunction): string[] {
   const report = (text: string) => problems.push(`${fn.name}: ${text}`)
   if (fn.extents.length !== fn.parameters.length) report('an extent per parameter is needed')
 
-  const access = (address: Address, bytes: number, loops: ReadonlyMap<string, number>) => {
+  const access = (address: Address, bytes: number, loops: Variables) => {
     const name = fn.parameters[address.base]
     if (name === undefined) return report(`no parameter ${address.base}`)
     let [low, high] = [address.offset, address.offset + bytes]
     for (const [loop, stride] of Object.entries(address.strides)) {
-      const last = loops.get(loop)
-      if (last === undefined) return report(`"${name}" is addressed by "${loop}", no loop here`)
-      low += Math.min(0, stride * last)
-      high += Math.max(0, stride * last)
+      const range = loops.get(loop)
+      if (range === undefined) return report(`"${name}" is addressed by "${loop}", no loop here`)
+      low += Math.min(stride * range[0], stride * range[1])
+      high += Math.max(stride * range[0], stride * range[1])
     }
     if (![low, high].every(Number.isSafeInteger)) report(`"${name}" has a fractional address`)
     const extent = fn.extents[address.base]!
@@ -28,7 +33,7 @@ export function checkTile(fn: TileFunction): string[] {
       report(`bytes ${low} to ${high} of "${name}" are touched, it has ${extent}`)
   }
 
-  const typeOf = (root: TileExpr, loops: ReadonlyMap<string, number>): VectorType | undefined => {
+  const typeOf = (root: TileExpr, loops: Variables): VectorType | undefined => {
     const known = new Map<TileExpr, VectorType | undefined>()
     const go = (e: TileExpr): VectorType | undefined => {
       if (!known.has(e)) known.set(e, visit(e))
@@ -87,7 +92,23 @@ export function checkTile(fn: TileFunction): string[] {
     return go(root)
   }
 
-  const statements = (list: readonly TileStatement[], loops: ReadonlyMap<string, number>) => {
+  const nnz = (s: NnzLoop, loops: Variables) => {
+    for (const name of [s.name, s.cursor])
+      if (loops.has(name)) report(`loop "${name}" inside a loop of that name`)
+    const { entries, entryBytes, range, rows, table } = s
+    const [low, high] = range
+    if (!(Number.isSafeInteger(low) && Number.isSafeInteger(high) && low <= high))
+      report(`cursors of "${s.name}" lie in ${low} to ${high}`)
+    if (!(entryBytes > 0 && entryBytes % 4 === 0 && Number.isSafeInteger(entries) && entries >= 0))
+      report(`"${s.name}" has ${entries} entries of ${entryBytes} bytes`)
+    access(rows, 8, loops)
+    if (entries === 0) return
+    const inside = withVariable(loops, s.name, [0, entries - 1])
+    access(at(table.base, table.offset, { ...table.strides, [s.name]: entryBytes }), 4, inside)
+    statements(s.body, withVariable(inside, s.cursor, range))
+  }
+
+  const statements = (list: readonly TileStatement[], loops: Variables) => {
     for (const s of list) {
       if (s.kind === 'loop') {
         if (loops.has(s.name)) report(`loop "${s.name}" inside a loop of that name`)
@@ -96,7 +117,11 @@ export function checkTile(fn: TileFunction): string[] {
           continue
         }
         const trips = tripsOf(s.count, s.step)
-        if (trips > 0) statements(s.body, new Map([...loops, [s.name, (trips - 1) * s.step]]))
+        if (trips > 0) statements(s.body, withVariable(loops, s.name, [0, (trips - 1) * s.step]))
+        continue
+      }
+      if (s.kind === 'nnz') {
+        nnz(s, loops)
         continue
       }
       const type = typeOf(s.value, loops)
@@ -115,6 +140,10 @@ export function checkTile(fn: TileFunction): string[] {
   return [...new Set(problems)]
 }
 
+function withVariable(known: Variables, name: string, range: Range): Variables {
+  return new Map([...known, [name, range]])
+}
+
 const comparisons = new Set(['lt', 'le', 'gt', 'ge', 'eq'])
 
 /**
@@ -126,7 +155,7 @@ export function vectorPressure(fn: TileFunction): number {
   const walk = (list: readonly TileStatement[], after: ReadonlySet<string>, counts: boolean) => {
     let alive: ReadonlySet<string> = new Set(after)
     for (const s of [...list].reverse()) {
-      if (s.kind === 'loop') {
+      if (s.kind === 'loop' || s.kind === 'nnz') {
         // What the next iteration reads is alive at the end of the body.
         const innermost = !hasLoop(s.body)
         const carried = walk(s.body, new Set([...alive, ...readsBeforeSet(s.body)]), innermost)
@@ -147,7 +176,7 @@ export function vectorPressure(fn: TileFunction): number {
 }
 
 function hasLoop(list: readonly TileStatement[]): boolean {
-  return list.some((s) => s.kind === 'loop')
+  return list.some((s) => s.kind === 'loop' || s.kind === 'nnz')
 }
 
 function registersOf(e: TileExpr, seen = new Set<TileExpr>(), found = new Set<string>()) {
@@ -161,7 +190,8 @@ function registersOf(e: TileExpr, seen = new Set<TileExpr>(), found = new Set<st
 function readsBeforeSet(list: readonly TileStatement[], set = new Set<string>()): Set<string> {
   const found = new Set<string>()
   for (const s of list) {
-    const reads = s.kind === 'loop' ? readsBeforeSet(s.body, set) : registersOf(s.value)
+    const isLoop = s.kind === 'loop' || s.kind === 'nnz'
+    const reads = isLoop ? readsBeforeSet(s.body, set) : registersOf(s.value)
     for (const register of reads) if (!set.has(register)) found.add(register)
     if (s.kind === 'set') set.add(s.register)
   }

@@ -147,6 +147,32 @@ export function interpret(
     }
   }
 
+  const nnz = (s: Extract<TileStatement, { kind: 'nnz' }>): (() => void) => {
+    const body = prepare(s.body)
+    const strides = { ...s.table.strides, [s.name]: s.entryBytes }
+    return () => {
+      const rows = read2(s.rows)
+      const [from, to] = rows
+      invariant(from >= 0 && to <= s.entries, `${fn.name}: row ${from} to ${to} of ${s.entries}`)
+      for (let entry = from; entry < to; entry++) {
+        variables.set(s.name, entry)
+        const cursor = read({ ...s.table, strides }, 1).i[0]!
+        invariant(
+          cursor >= s.range[0] && cursor <= s.range[1],
+          `${fn.name}: cursor ${cursor} outside ${s.range}`,
+        )
+        variables.set(s.cursor, cursor)
+        body()
+      }
+      variables.delete(s.name)
+      variables.delete(s.cursor)
+    }
+  }
+  const read2 = (address: Address): readonly [number, number] => {
+    const { i } = read(address, 2)
+    return [i[0]!, i[1]!]
+  }
+
   const prepare = (statements: readonly TileStatement[]): (() => void) => {
     const steps = statements.map((s): (() => void) => {
       if (s.kind === 'loop') {
@@ -161,6 +187,7 @@ export function interpret(
           else variables.set(s.name, outer)
         }
       }
+      if (s.kind === 'nnz') return nnz(s)
       const value = compile(s.value, new Map())
       if (s.kind === 'set')
         return () => {

@@ -89,6 +89,23 @@ export type TileStatement =
       readonly body: readonly TileStatement[]
       readonly parallel?: boolean
     }
+  /**
+   * A row of a table: entries from one number to another, both int32 that follow each other at `rows`.
+   * `name` is the number of the entry. An entry takes `entryBytes` and begins with an int32, which
+   * becomes the variable `cursor`, in bytes; entry 0 lies at `table`. The body is straight-line code.
+   * Rows lie in 0…`entries` and cursors in `range`: promises about data, which `checkTables` keeps.
+   */
+  | {
+      readonly kind: 'nnz'
+      readonly name: string
+      readonly cursor: string
+      readonly rows: Address
+      readonly table: Address
+      readonly entryBytes: number
+      readonly entries: number
+      readonly range: readonly [low: number, high: number]
+      readonly body: readonly TileLeaf[]
+    }
   | {
       readonly kind: 'set'
       readonly register: string
@@ -101,6 +118,9 @@ export type TileStatement =
       readonly value: TileExpr
       readonly lanes: 1 | 2 | 3 | 4
     }
+
+/** A statement that is no loop. */
+export type TileLeaf = Extract<TileStatement, { kind: 'set' | 'store' }>
 
 /** A kernel function: parameters are byte addresses; `extent[i]` bounds parameter i, in bytes. */
 export interface TileFunction {
