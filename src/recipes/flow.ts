@@ -1,4 +1,5 @@
 // The frame of every recipe: baseline, prices and figures around what the recipe does in the middle.
+import { checkSize } from '../data/open.ts'
 import { createEngine } from '../exec/create.ts'
 import type { Model } from '../ir/graph.ts'
 import { clean } from '../passes/index.ts'
@@ -108,6 +109,7 @@ function prepare(
   const { goal, target, threads, epochs, seed, training, evaluation, description } = request
   const labels = request.useLabels && training?.labelled === true
   const lesson = lessonFor(original, description, { labels })
+  for (const set of [training, evaluation]) if (set) checkSize(set, lesson.input)
   const data = [training, evaluation].map((set) => set && [set.name, set.length])
   const key = { name, goal, target, threads, epochs, seed, data, labels, description }
   const steps = new Steps(request.workFolder, [fingerprintOfModel(original), key], onEvent)
