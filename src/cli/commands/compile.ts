@@ -1,10 +1,17 @@
-// `tersor compile`: ONNX → a bundle for @tersor/runtime.
+// `tersor compile`: ONNX → a bundle for @tersor/runtime, or C.
 import { writeBundle, writeSingleFile } from '../../compile/bundle.ts'
-import { type BundleDescription, compile as compileModel } from '../../compile/compile.ts'
+import {
+  type BundleDescription,
+  type Compiled,
+  compile as compileModel,
+} from '../../compile/compile.ts'
+import { identifier } from '../../compile/emit/c-names.ts'
+import { writeC } from '../../compile/emit/c-write.ts'
 import { printProgram, printReport } from '../../compile/explain.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { deploy } from '../../passes/index.ts'
 import { runPasses } from '../../passes/pass.ts'
+import { OptionError } from '../../util/errors.ts'
 import { number, oneOf, option, text, toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { bindOption, describeOptions, findDescription, parseBindings } from '../describe.ts'
@@ -15,16 +22,16 @@ import { checkOutput, nameOf } from '../paths.ts'
 /** The command. */
 export const compile = defineCommand({
   name: 'compile',
-  summary: 'compile a model into a bundle that runs on @tersor/runtime',
+  summary: 'compile a model into a bundle that runs on @tersor/runtime, or into C',
   arguments: [{ name: 'MODEL', help: 'an ONNX file' }],
   options: {
     out: option(
       text().optional(),
       'PATH',
-      'folder to write, or a file ending in .tersor',
-      'MODEL.bundle',
+      'folder to write, or a file ending in .tersor, or in .c',
+      'MODEL.bundle, or MODEL.c',
     ),
-    target: option(oneOf(['wasm']).default('wasm'), 'NAME', 'what to compile for'),
+    target: option(oneOf(['wasm', 'c']).default('wasm'), 'NAME', 'what to compile for'),
     batch: option(
       number({ min: 1, integer: true }).default(1),
       'N',
@@ -33,34 +40,39 @@ export const compile = defineCommand({
     bind: bindOption,
     ...describeOptions,
     fma: toggle('use relaxed SIMD: faster, needs Chrome 114 or Node 22'),
+    weightsFile: toggle('with --target c: weights in a file of their own, not in the code'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
   },
   example: 'tersor compile model.onnx --preset imagenet --out public/model',
   run: async ([path], options, terminal) => {
-    const out = options.out ?? `${nameOf(path!)}.bundle`
+    const { target, batch, fma, weightsFile } = options
+    const isC = target === 'c'
+    const described = options.preset !== undefined || options.input !== undefined
+    if (isC && described)
+      throw new OptionError('C takes tensors: --preset and --input are for bundles')
+    if (!isC && weightsFile)
+      throw new OptionError('--weights-file is for --target c; a bundle always has such a file')
+    const out = options.out ?? (isC ? `${identifier(nameOf(path!))}.c` : `${nameOf(path!)}.bundle`)
     checkOutput(out, path!)
     const original = readOnnxFile(path!)
     const { model, reports } = runPasses(original, deploy)
-    const { target, batch, fma } = options
-    const described = options.preset !== undefined || options.input !== undefined
     const description: BundleDescription | undefined = described
       ? findDescription(original, options).description
       : undefined
     const compiled = compileModel(model, {
-      target,
       batch,
-      fma,
+      fma: fma && !isC,
       bindings: parseBindings(options.bind, original),
       name: nameOf(path!),
       ...(description && { description }),
     })
-    const written = out.endsWith('.tersor')
-      ? await writeSingleFile(compiled, out)
-      : await writeBundle(compiled, out)
+    const written = isC
+      ? await writeC(compiled, out, { fma, weights: weightsFile ? 'file' : 'source' })
+      : await write(compiled, out)
     const { manifest, code, weights, program, report } = compiled
     terminal.emit({
       ...written,
-      codeBytes: code.length,
+      ...(!isC && { codeBytes: code.length }),
       weightBytes: weights.length,
       memoryBytes: manifest.memoryBytes,
       passes: reports,
@@ -70,13 +82,21 @@ export const compile = defineCommand({
       terminal.print(`${printReport(report)}\n`)
       terminal.print(`${printProgram(program)}\n`)
     }
+    const parts = isC
+      ? `weights ${formatBytes(weights.length)}`
+      : `weights ${formatBytes(weights.length)}, code ${formatBytes(code.length)}`
     terminal.print(
-      `${out}  ${formatBytes(written.sizeBytes)}: weights ${formatBytes(weights.length)}, code ${formatBytes(code.length)}; needs ${formatBytes(manifest.memoryBytes)} of memory`,
+      `${out}  ${formatBytes(written.sizeBytes)}: ${parts}; needs ${formatBytes(manifest.memoryBytes)} of memory`,
     )
-    if (!described)
+    if (isC) terminal.print(`cc -O3 -march=native -std=c99 -c ${out}`)
+    else if (!described)
       terminal.note(
         'inputs are plain tensors: give --preset or --input so that the bundle takes images',
       )
     return exitCodes.ok
   },
 })
+
+function write(compiled: Compiled, out: string) {
+  return out.endsWith('.tersor') ? writeSingleFile(compiled, out) : writeBundle(compiled, out)
+}
