@@ -10,11 +10,10 @@ import {
   type TensorDescription,
 } from '@tersor/runtime/format'
 import type { Model } from '../ir/graph.ts'
-import { clean, deploy, runPasses } from '../passes/index.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
 import { emitModule } from './emit/wasm.ts'
-import { fixModel } from './fix.ts'
+import { deployModel, fixModel } from './fix.ts'
 import { storageOf } from './layout.ts'
 import { lowerOffers } from './lower.ts'
 import { type PlacedProgram, placeProgram } from './place.ts'
@@ -66,8 +65,7 @@ export interface Compiled {
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma = false, exportKernels = false } = options
   const bindings = bindingsOf(model, options)
-  const deployed = runPasses(model, [...clean, ...deploy]).model
-  const { model: fixed, analysis, selection, origins } = fixModel(deployed, bindings)
+  const { model: fixed, analysis, selection, origins } = fixModel(deployModel(model, bindings))
   const { offers } = selection
   const named = (name: string) => origins.get(name) ?? name
   const lowered = lowerOffers(fixed, analysis, offers)

@@ -1,9 +1,10 @@
 // A model with dynamic sizes → the same model with fixed ones, in ops that kernels run.
-import { type Analysis, analyze } from '../ir/analyze.ts'
+import { type Analysis, analyze, bindDims } from '../ir/analyze.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { ModelError } from '../util/errors.ts'
+import { clean, deploy, runPasses } from '../passes/index.ts'
 import { allKernels } from './kernels/index.ts'
 import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
 
@@ -20,10 +21,10 @@ export interface Fixed {
 }
 
 /**
- * Returns the model with dynamic dimensions bound, and with nodes that no kernel runs replaced by
- * simpler ones. Throws CompileError where that does not help.
+ * Returns a deployed model with nodes that no kernel runs replaced by simpler ones. Throws
+ * CompileError where that does not help.
  */
-export function fixModel(model: Model, bindings: Readonly<Record<string, number>>): Fixed {
+export function fixModel(model: Model): Fixed {
   const { inputs, nodes } = model.graph
   for (const { name, shape } of inputs)
     if (shape === undefined)
@@ -31,7 +32,7 @@ export function fixModel(model: Model, bindings: Readonly<Record<string, number>
   const unknown = nodes.filter((node) => findOp(node) === undefined)
   if (unknown.length > 0) throwDeclined(unknown.map((node) => ({ node, reasons: [] })))
   const origins = new Map<string, string>()
-  let current = bindSizes(model, bindings, origins)
+  let current = rebuild(model, { expanded: new Set(), origins })
   for (let depth = 0; ; depth++) {
     const analysis = analyze(current)
     const selection = selectOffers(current, analysis, allKernels())
@@ -41,19 +42,27 @@ export function fixModel(model: Model, bindings: Readonly<Record<string, number>
     if (expandable.length < declined.length || depth === DEPTH_LIMIT)
       throwDeclined(declined, origins)
     const expanded = new Set(expandable.map(({ node }) => node))
-    current = rebuild(current, {}, { expanded, origins })
+    current = rebuild(current, { expanded, origins })
   }
 }
 
-function bindSizes(
-  model: Model,
-  bindings: Readonly<Record<string, number>>,
-  origins: Map<string, string>,
-): Model {
+/**
+ * Returns the model ready for kernels, with its dynamic sizes bound first, so that what depends on
+ * them alone folds away: shape arithmetic, and branches on ranks and lengths. Unbound ones become 1.
+ */
+export function deployModel(model: Model, bindings: Readonly<Record<string, number>>): Model {
+  const { graph } = model
+  const inputs = graph.inputs.map((value) => ({
+    ...value,
+    shape: value.shape && bindDims(value.shape, bindings),
+  }))
+  const bound = { ...model, graph: { ...graph, inputs } }
   try {
-    return rebuild(model, bindings, { expanded: new Set(), origins })
+    const { model: deployed } = runPasses(bound, [...clean, ...deploy])
+    analyze(deployed)
+    return deployed
   } catch (error) {
-    const dims = model.graph.inputs.flatMap(({ shape }) => shape ?? [])
+    const dims = graph.inputs.flatMap(({ shape }) => shape ?? [])
     const free = [...new Set(dims)].filter((dim) => typeof dim === 'string' && !(dim in bindings))
     if (!(error instanceof ModelError) || free.length === 0) throw error
     const names = free.map((name) => `"${name}"`).join(', ')
@@ -66,13 +75,12 @@ function bindSizes(
 // Appends every node anew; those to expand are replaced by what their records make of them.
 function rebuild(
   model: Model,
-  bindings: Readonly<Record<string, number>>,
   { expanded, origins }: { expanded: ReadonlySet<Node>; origins: Map<string, string> },
 ): Model {
   const { graph } = model
   const base = { ...model, graph: { ...graph, nodes: [], outputs: [] } }
   const taken = graph.nodes.flatMap((node) => [...node.outputs, node.name])
-  const b = new GraphBuilder({ base, bindings, prefix: freePrefix(taken) })
+  const b = new GraphBuilder({ base, prefix: freePrefix(taken) })
   const renamed = new Map<string, string>()
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((name) => renamed.get(name) ?? name)

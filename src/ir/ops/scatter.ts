@@ -3,6 +3,7 @@ import { numbersOf, sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.t
 import { type Node, stringOf } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { scatterElementsVjp, scatterNdVjp } from './gradients/scatter.ts'
+import { expandScatter } from './scatter-expansion.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 
@@ -10,6 +11,7 @@ import { readNumbers, writeNumbers } from './shared/numeric.ts'
 export const scatterElements = defineOp({
   name: 'ScatterElements',
   vjp: scatterElementsVjp,
+  expand: (b, context) => expandScatter(evaluateElements, b, context),
   infer: (context) => {
     const type = need(context, 0)
     const [indices, updates] = [need(context, 1).shape, need(context, 2).shape]
@@ -18,26 +20,14 @@ export const scatterElements = defineOp({
       reject(`indices [${indices}] and updates [${updates}] for data [${type.shape}]`)
     return [type]
   },
-  evaluate: (node, inputs) => {
-    const data = needTensor(node, inputs, 0)
-    const indices = needTensor(node, inputs, 1)
-    const axis = axisOf(node, data.shape.length, 0)
-    const strides = stridesOf(data.shape)
-    const within = stridesOf(indices.shape)
-    const targets = numbersOf(indices).map((index, i) =>
-      indices.shape.reduce((offset, size, d) => {
-        const at = Math.floor(i / within[d]!) % size
-        return offset + strides[d]! * (d === axis ? position(node, index, data.shape[d]!) : at)
-      }, 0),
-    )
-    return [scattered(node, data, needTensor(node, inputs, 2), targets)]
-  },
+  evaluate: evaluateElements,
 })
 
 /** Slices of the updates go to places addressed by tuples: the last axis of the indices. */
 export const scatterNd = defineOp({
   name: 'ScatterND',
   vjp: scatterNdVjp,
+  expand: (b, context) => expandScatter(evaluateNd, b, context),
   infer: (context: InferContext) => {
     const type = need(context, 0)
     const [indices, updates] = [need(context, 1).shape, need(context, 2).shape]
@@ -47,23 +37,40 @@ export const scatterNd = defineOp({
       reject(`indices [${indices}] and updates [${updates}] for data [${type.shape}]`)
     return [type]
   },
-  evaluate: (node, inputs) => {
-    const data = needTensor(node, inputs, 0)
-    const indices = needTensor(node, inputs, 1)
-    const depth = indices.shape.at(-1)!
-    const strides = stridesOf(data.shape)
-    const run = sizeOf(data.shape.slice(depth))
-    const tuples = numbersOf(indices)
-    const targets: number[] = []
-    for (let i = 0; i < tuples.length; i += depth) {
-      let base = 0
-      for (let d = 0; d < depth; d++)
-        base += strides[d]! * position(node, tuples[i + d]!, data.shape[d]!)
-      for (let j = 0; j < run; j++) targets.push(base + j)
-    }
-    return [scattered(node, data, needTensor(node, inputs, 2), targets)]
-  },
+  evaluate: evaluateNd,
 })
+
+function evaluateElements(node: Node, inputs: readonly (Tensor | undefined)[]): Tensor[] {
+  const data = needTensor(node, inputs, 0)
+  const indices = needTensor(node, inputs, 1)
+  const axis = axisOf(node, data.shape.length, 0)
+  const strides = stridesOf(data.shape)
+  const within = stridesOf(indices.shape)
+  const targets = numbersOf(indices).map((index, i) =>
+    indices.shape.reduce((offset, size, d) => {
+      const at = Math.floor(i / within[d]!) % size
+      return offset + strides[d]! * (d === axis ? position(node, index, data.shape[d]!) : at)
+    }, 0),
+  )
+  return [scattered(node, data, needTensor(node, inputs, 2), targets)]
+}
+
+function evaluateNd(node: Node, inputs: readonly (Tensor | undefined)[]): Tensor[] {
+  const data = needTensor(node, inputs, 0)
+  const indices = needTensor(node, inputs, 1)
+  const depth = indices.shape.at(-1)!
+  const strides = stridesOf(data.shape)
+  const run = sizeOf(data.shape.slice(depth))
+  const tuples = numbersOf(indices)
+  const targets: number[] = []
+  for (let i = 0; i < tuples.length; i += depth) {
+    let base = 0
+    for (let d = 0; d < depth; d++)
+      base += strides[d]! * position(node, tuples[i + d]!, data.shape[d]!)
+    for (let j = 0; j < run; j++) targets.push(base + j)
+  }
+  return [scattered(node, data, needTensor(node, inputs, 2), targets)]
+}
 
 function scattered(node: Node, data: Tensor, updates: Tensor, targets: readonly number[]): Tensor {
   const values = Float64Array.from(readNumbers(data))
