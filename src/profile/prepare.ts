@@ -8,17 +8,20 @@ import { deploy } from '../passes/index.ts'
 import { runPasses } from '../passes/pass.ts'
 import { arrayOf, type Dtype, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { OptionError } from '../util/errors.ts'
-import { type Candidate, candidateOf } from './measure.ts'
+import { type Candidate, candidateOf, type MeasureOptions } from './measure.ts'
 import { startProgram } from './program.ts'
 import type { TargetName } from './target.ts'
 
 /** Engines and programs opened for timing; close when done. */
 export class Workbench {
   readonly threads: number
+  /** How long to time, where a caller wants other than the defaults. */
+  readonly timing: MeasureOptions
   readonly #engines = new Map<TargetName, Promise<Engine>>()
 
-  constructor({ threads = 1 }: { threads?: number } = {}) {
+  constructor({ threads = 1, timing = {} }: { threads?: number; timing?: MeasureOptions } = {}) {
     this.threads = threads
+    this.timing = timing
   }
 
   /** Returns a candidate that runs a model on a target with batch 1. */

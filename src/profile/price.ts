@@ -2,6 +2,7 @@
 import type { Plan } from '../compress/plan.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import { invariant } from '../util/errors.ts'
+import { layerTimer } from './layer-timer.ts'
 import {
   isCoupled,
   isolateLayer,
@@ -13,7 +14,6 @@ import {
 } from './layers.ts'
 import type { Candidate } from './measure.ts'
 import type { Workbench } from './prepare.ts'
-import { layerTimer } from './layer-timer.ts'
 import type { PriceTable } from './table.ts'
 
 /** Prices of a subject on one target. */

@@ -39,7 +39,10 @@ export async function compareEverywhere(
     }
     if (candidates.length > 0)
       comparisons.push(
-        await compare(`${family.join(' and ')}, one thread`, candidates, { rounds: 9 }),
+        await compare(`${family.join(' and ')}, one thread`, candidates, {
+          rounds: 9,
+          ...bench.timing,
+        }),
       )
     for (const candidate of candidates) await candidate.close?.()
   }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import type { Description } from '../data/describe.ts'
 import type { Model } from '../ir/graph.ts'
+import type { MeasureOptions } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
 import { recipes } from './index.ts'
 import type { CompressResult, FlowEvent, Goal, Recipe } from './recipe.ts'
@@ -26,6 +27,7 @@ export interface CompressOptions {
   /** Default all cores. */
   readonly threads?: number
   readonly epochs?: number
+  readonly timing?: MeasureOptions
   /** Default 0. */
   readonly seed?: number
   readonly name?: string
@@ -59,6 +61,7 @@ export function compress(model: Model, options: CompressOptions): Promise<Compre
       seed: options.seed ?? 0,
       workFolder: options.workFolder ?? mkdtempSync(join(tmpdir(), 'tersor-')),
       cacheFolder: options.cacheFolder ?? defaultCacheFolder(),
+      ...(options.timing && { timing: options.timing }),
       ...(options.epochs !== undefined && { epochs: options.epochs }),
       ...(options.signal && { signal: options.signal }),
     },

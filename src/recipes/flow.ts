@@ -34,7 +34,8 @@ export async function runFlow(
   },
 ): Promise<CompressResult> {
   const notes: string[] = []
-  const bench = new Workbench({ threads: 1 })
+  const { timing = {} } = request
+  const bench = new Workbench({ threads: 1, timing })
   const engine = await createEngine({
     threads: request.threads,
     onFallback: (reason) => notes.push(reason),

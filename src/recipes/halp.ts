@@ -16,7 +16,7 @@ const ROUNDS = 4
 /** Share of the epochs spent between rounds, before the last recovery. */
 const ROUND_SHARE = 0.3
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */
-const MARGIN = 0.96
+const MARGIN = 0.98
 /** A measured miss re-prices and repeats, at most this often. */
 const CORRECTIONS = 3
 

@@ -4,7 +4,7 @@ import type { Dataset } from '../data/dataset.ts'
 import type { Description } from '../data/describe.ts'
 import type { Model } from '../ir/graph.ts'
 import type { DeviceFacts } from '../profile/device.ts'
-import type { Comparison } from '../profile/measure.ts'
+import type { Comparison, MeasureOptions } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
 
 /** Passes over the training samples unless a request says otherwise. */
@@ -38,6 +38,8 @@ export interface CompressRequest {
   /** Passes over the training samples in all; the recipe's default when undefined. */
   readonly epochs?: number
   readonly seed: number
+  /** How long to time; the defaults give ratios good to a few percent. */
+  readonly timing?: MeasureOptions
   /** Folder for finished steps and checkpoints; a later call with the same request continues from it. */
   readonly workFolder: string
   /** Folder of price tables shared by all models of this machine. */

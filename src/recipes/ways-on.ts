@@ -70,7 +70,7 @@ async function smallerInput(
   const model = { ...small, graph }
   try {
     const candidate = await bench.candidate(model, request.target, 'half size')
-    const { timings } = await compare('half size', [candidate], { rounds: 3 })
+    const { timings } = await compare('half size', [candidate], { rounds: 3, ...bench.timing })
     await candidate.close?.()
     const ratio = wholeMs / timings[0]!.medianMs
     return [
@@ -89,7 +89,7 @@ async function otherTarget(
   for (const target of targetNames) {
     if (target === request.target || (await bench.missing(target)) !== undefined) continue
     const candidate = await bench.candidate(small, target, target)
-    const { timings } = await compare(target, [candidate], { rounds: 3 })
+    const { timings } = await compare(target, [candidate], { rounds: 3, ...bench.timing })
     await candidate.close?.()
     const ms = timings[0]!.medianMs
     if (ms < wholeMs) return [`Run it on ${target}: ${ms.toFixed(3)} ms (measured)`]

@@ -33,7 +33,7 @@ export async function measuredWhole(
   const known = table.get(key)
   if (known !== undefined) return known
   const candidate = await bench.candidate(model, table.scope.target, 'whole')
-  const { timings } = await compare('whole', [candidate], { rounds: 5 })
+  const { timings } = await compare('whole', [candidate], { rounds: 5, ...bench.timing })
   await candidate.close?.()
   table.set(key, timings[0]!.minMs)
   table.save()
@@ -50,7 +50,7 @@ async function compareOn(
     await bench.candidate(a, target, 'original'),
     await bench.candidate(b, target, 'small'),
   ]
-  const comparison = await compare('original and small', candidates, { rounds: 9 })
+  const comparison = await compare('original and small', candidates, { rounds: 9, ...bench.timing })
   for (const candidate of candidates) await candidate.close?.()
   return comparison
 }
