@@ -1,0 +1,72 @@
+// Every different heavy layer of a model alone: our kernel against onnxruntime-web, one thread each,
+// interleaved; calls, conversions and copies are taken off both. Usage: npm run bench:kernels --
+// [--models resnet56,proxyless] [--rounds 7] [--round-ms 40] [--out NAME].
+import { parseArgs } from 'node:util'
+import { analyze } from '../src/ir/analyze.ts'
+import { GraphBuilder } from '../src/ir/builder.ts'
+import { deviceFacts } from '../src/profile/device.ts'
+import { layerTimer } from '../src/profile/layer-timer.ts'
+import { compare } from '../src/profile/measure.ts'
+import { Workbench } from '../src/profile/prepare.ts'
+import { layersOf } from './lib/layers.ts'
+import { currentLoad, type KernelsResult, writeResult } from './lib/results.ts'
+import { chosenSubjects, modelOf } from './lib/subjects.ts'
+import { timingsOf } from './lib/timings.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'resnet56,proxyless' },
+    rounds: { type: 'string', default: '7' },
+    'round-ms': { type: 'string', default: '40' },
+    'warmup-ms': { type: 'string', default: '250' },
+    out: { type: 'string' },
+  },
+})
+const rounds = Number(options.rounds)
+const roundMs = Number(options['round-ms'])
+const warmupMs = Number(options['warmup-ms'])
+const device = deviceFacts()
+const startedAt = new Date().toISOString()
+const before = currentLoad()
+const bench = new Workbench({ threads: 1 })
+const rows: KernelsResult['rows'] = []
+for (const subject of chosenSubjects(options.models)) {
+  const bytes = subject.bytes()
+  if (typeof bytes === 'string') {
+    console.log(`${subject.name}: skipped, ${bytes}`)
+    continue
+  }
+  for (const { label, kernel, count, model } of layersOf(modelOf(bytes))) {
+    const candidates = [
+      await layerTimer(model, { bench, target: 'ort-web', label: 'ort-web' }),
+      await layerTimer(model, { bench, target: 'wasm', label: 'tersor' }),
+    ]
+    try {
+      const timings = timingsOf(await compare(label, candidates, { rounds, roundMs, warmupMs }))
+      const analysis = analyze(model)
+      const macs = new GraphBuilder({ base: model }).nodes.reduce(
+        (sum, node) => sum + analysis.cost(node).macs,
+        0,
+      )
+      rows.push({ model: subject.name, layer: label, kernel, count, macs, timings })
+      const [theirs, ours] = timings as [(typeof timings)[0], (typeof timings)[0]]
+      console.log(
+        `${subject.name} ${label} ×${count}, ${kernel}: ${ours.medianMs.toFixed(3)} ms, ort-web ${theirs.medianMs.toFixed(3)} ms, ${ours.speedup.median.toFixed(2)}×`,
+      )
+    } finally {
+      for (const candidate of candidates) await candidate.close?.()
+    }
+  }
+}
+const engines = [{ name: 'ort-web', version: (await bench.engine('ort-web')).version }]
+await bench.close()
+const path = writeResult(options.out ?? `kernels-node${device.node.split('.')[0]}`, {
+  format: 1,
+  kind: 'kernels',
+  startedAt,
+  device,
+  conditions: { rounds, roundMs, threads: 1, load: [before, currentLoad()] },
+  engines,
+  rows,
+})
+console.log(`wrote ${path}`)

@@ -1,0 +1,284 @@
+// Stored results → Markdown. Nothing here measures or rounds up: every figure comes from the JSON.
+import type {
+  CompressResult,
+  KernelsResult,
+  ModelsResult,
+  Result,
+  ResultSize,
+  ResultTiming,
+} from './results.ts'
+
+const START = '<!-- bench:start -->'
+const END = '<!-- bench:end -->'
+
+/** Above this load per core others shared the processor, and times are no longer the model's own. */
+const BUSY = 1.25
+
+/** Returns bench/RESULTS.md. */
+export function renderResults(results: ReadonlyMap<string, Result>): string {
+  const sections = [...results].map(([name, result]) => {
+    switch (result.kind) {
+      case 'models':
+        return modelsSection(name, result)
+      case 'kernels':
+        return kernelsSection(name, result)
+      case 'compress':
+        return compressSection(name, result)
+      default:
+        return result satisfies never
+    }
+  })
+  const intro = `# Results
+
+Written by \`npm run bench:report\` from the files in [results](results); how they were taken: [benchmarks](../docs/benchmarks.md).
+Times are medians of single runs, contenders interleaved in one run. A ratio is the time of onnxruntime-web (or of the first column) ÷ the time in question, the median over rounds, with the lowest and the highest round in brackets.`
+  return `${[intro, ...sections].join('\n\n')}\n`
+}
+
+/** Returns the README with the part between its markers renewed. Throws when it has none. */
+export function renderReadme(readme: string, results: ReadonlyMap<string, Result>): string {
+  const [start, end] = [readme.indexOf(START), readme.indexOf(END)]
+  if (start < 0 || end < start) throw new Error(`The README has no ${START} … ${END}`)
+  const parts: string[] = []
+  for (const result of results.values())
+    if (result.kind === 'compress') parts.push(beforeAfter(result))
+  const models = [...results.values()].filter(
+    (result) => result.kind === 'models' && !isPage(result),
+  )
+  if (models.length > 0) parts.push(modelsSummary(models as ModelsResult[]))
+  const body = parts.length > 0 ? `${parts.join('\n\n')}\n` : ''
+  return `${readme.slice(0, start + START.length)}\n${body}${readme.slice(end)}`
+}
+
+function beforeAfter(result: CompressResult): string {
+  const { before, after, quality } = result
+  const rows = [
+    ...pairs(result).map(({ target, was, now, ratio }) => [
+      `${target}, ms`,
+      ms(was),
+      ms(now),
+      `${ratio.toFixed(2)}×`,
+    ]),
+    ['model file', bytes(before.sizeBytes), bytes(after.sizeBytes), ''],
+    ['multiply-adds', millions(before.macs), millions(after.macs), ''],
+    ...(quality
+      ? [
+          [
+            `${quality.kind}, ${quality.samples} images`,
+            percent(quality.before),
+            percent(quality.after),
+            '',
+          ],
+        ]
+      : []),
+  ]
+  return `\`${result.name}\`, compressed by \`${result.command}\` (Node ${result.device.node}, ${threads(result)}):
+
+${table(['', 'before', 'after', 'faster'], rows)}`
+}
+
+function modelsSummary(results: readonly ModelsResult[]): string {
+  const names = [...new Set(results.flatMap(({ rows }) => rows.map((row) => row.model)))]
+  const rows = names.map((name) => {
+    const found = results.map(({ rows }) => rows.find((row) => row.model === name))
+    return [
+      name,
+      found.find(Boolean)?.input ?? '',
+      ...found.flatMap((row) => {
+        const [theirs, ours] = ['ort-web', 'tersor'].map((who) => timing(row?.timings, who))
+        return [ms(theirs?.medianMs), ms(ours?.medianMs), ours ? spread(ours) : '–']
+      }),
+    ]
+  })
+  const heads = results.flatMap(({ device: { node } }) => {
+    const major = `Node ${node.split('.')[0]}`
+    return [`ort-web, ${major}`, `Tersor, ${major}`, 'faster']
+  })
+  const first = results[0]!
+  return `Models as they are, uncompressed unless the name says \`sparse\`, against onnxruntime-web ${version(first, 'ort-web')}, ${threads(first)}, milliseconds (${busy(results)}${first.device.cpu}; [all figures](bench/RESULTS.md)):
+
+${table(['model', 'input', ...heads], rows)}`
+}
+
+function modelsSection(name: string, result: ModelsResult): string {
+  const who = [...new Set(result.rows.flatMap(({ timings }) => timings.map((t) => t.name)))]
+  const times = result.rows.map(({ model, input, macs, timings }) => [
+    model,
+    input,
+    millions(macs),
+    ...who.flatMap((one) => {
+      const found = timing(timings, one)
+      return one === timings[0]!.name ? [cell(found)] : [cell(found), found ? spread(found) : '–']
+    }),
+  ])
+  const heads = who.flatMap((one, i) => (i === 0 ? [`${one}, ms`] : [`${one}, ms`, 'faster']))
+  const parts = [
+    `## ${name}: whole models`,
+    facts(result),
+    table(['model', 'input', 'MACs', ...heads], times),
+  ]
+  const skipped = result.rows.flatMap(({ model, skipped }) =>
+    skipped.map((one) => `- ${model} on ${one.name} was not timed: ${one.reason}.`),
+  )
+  if (skipped.length > 0) parts.push(skipped.join('\n'))
+  if (result.rows.some(({ cold }) => cold.length > 0)) parts.push(coldTable(result))
+  parts.push(sizesTable(result))
+  return parts.join('\n\n')
+}
+
+function coldTable({ rows }: ModelsResult): string {
+  const lines = rows.flatMap(({ model, cold }) =>
+    cold.map((one) => [
+      model,
+      one.name,
+      ms(one.importMs),
+      ms(one.readyMs),
+      ms(one.firstMs),
+      ms(one.readyMs + one.firstMs),
+    ]),
+  )
+  const processes = rows.find(({ cold }) => cold.length > 0)?.cold[0]?.processes
+  return `Cold start, milliseconds, medians of ${processes} fresh processes, the file in memory: import of the runtime, bytes → ready, first run, and bytes → first result.
+
+${table(['model', 'runtime', 'import', 'ready', 'first run', 'to first result'], lines)}`
+}
+
+function sizesTable({ rows, runtimeSizes }: ModelsResult): string {
+  const size = (found: ResultSize | undefined) =>
+    found ? `${bytes(found.bytes)} (${bytes(found.gzipBytes)})` : '–'
+  const models = rows.map(({ model, sizes, compileMs }) => [
+    model,
+    size(sizes.onnx),
+    size(sizes.bundle),
+    size(sizes.code),
+    compileMs === undefined ? '–' : ms(compileMs),
+  ])
+  const runtimes = Object.entries(runtimeSizes).map(([name, found]) => `${name} ${size(found)}`)
+  return `Sizes, raw (gzip). Runtimes, as a page loads them: ${runtimes.join(', ')}.
+
+${table(['model', 'ONNX file', 'bundle', 'its code', 'compile, ms'], models)}`
+}
+
+function kernelsSection(name: string, result: KernelsResult): string {
+  const models = [...new Set(result.rows.map(({ model }) => model))].map((model) => {
+    const rows = result.rows.filter((row) => row.model === model)
+    const lines = rows.map(({ layer, kernel, count, macs, timings }) => {
+      const [theirs, ours] = ['ort-web', 'tersor'].map((one) => timing(timings, one))
+      const rate = ours ? ((2 * macs) / ours.medianMs / 1e6).toFixed(1) : '–'
+      return [
+        layer,
+        String(count),
+        kernel,
+        cell(theirs),
+        cell(ours),
+        ours ? spread(ours) : '–',
+        rate,
+      ]
+    })
+    return `### ${model}, layer by layer
+
+${table(['layer', 'count', 'kernel', 'ort-web, ms', 'Tersor, ms', 'faster', 'GFLOP/s'], lines)}`
+  })
+  return [`## ${name}: single layers`, facts(result), ...models].join('\n\n')
+}
+
+function compressSection(name: string, result: CompressResult): string {
+  const all = result.comparisons.map(({ title, timings }) => {
+    const lines = timings.map((t) => [t.name, cell(t), spread(t)])
+    return `${title}:\n\n${table(['what', 'ms', 'faster than the first'], lines)}`
+  })
+  const goal = result.goal === undefined ? [] : [`Goal: ${result.goal}.`]
+  return [
+    `## ${name}: a compression, end to end`,
+    facts(result),
+    ...goal,
+    beforeAfter(result),
+    ...all,
+  ].join('\n\n')
+}
+
+/** Original and small on each target; labels are alike but for their first word. */
+function pairs({ comparisons }: CompressResult) {
+  return comparisons.flatMap(({ timings }) =>
+    timings.flatMap((small) => {
+      const where = /^small(,? .+)$/.exec(small.name)?.[1]
+      const original = timings.find((one) => one.name === `original${where}`)
+      if (where === undefined || original === undefined) return []
+      const target = where.replace(/^,? (?:on )?/, '')
+      const ratios = original.rounds.map((time, i) => time / small.rounds[i]!)
+      const ratio = ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)]!
+      return [{ target, was: original.medianMs, now: small.medianMs, ratio }]
+    }),
+  )
+}
+
+function facts(result: Result): string {
+  const { device, engines, conditions, startedAt } = result
+  const { rounds, roundMs, load } = conditions
+  const engineList = engines.map(({ name, version }) => `${name} ${version}`).join(', ')
+  const sampling = roundMs > 0 ? `${rounds} rounds of ${roundMs} ms` : `${rounds} rounds`
+  const loads = load ? `, load ${load.map((value) => value.toFixed(1)).join(' → ')}` : ''
+  const note = isBusy(result)
+    ? ' **Others used the processor during this run: read ratios and spreads, not milliseconds.**'
+    : ''
+  return `${startedAt.slice(0, 10)}, ${device.cpu}, ${device.cores} cores, ${runtimeOf(result)}, ${threads(result)}, ${engineList}; ${sampling}${loads}.${note}`
+}
+
+function runtimeOf({ device: { node, v8 } }: Result): string {
+  return v8 === '' ? node : `Node ${node} (V8 ${v8})`
+}
+
+function isPage({ device }: Result): boolean {
+  return device.v8 === ''
+}
+
+function isBusy({ conditions: { load }, device: { cores } }: Result): boolean {
+  return load !== undefined && Math.max(...load) > BUSY * cores
+}
+
+function busy(results: readonly Result[]): string {
+  return results.some(isBusy) ? 'others used the processor meanwhile; ' : ''
+}
+
+function threads({ conditions }: Result): string {
+  return conditions.threads === 1 ? 'one thread' : `${conditions.threads} threads`
+}
+
+function version({ engines }: Result, name: string): string {
+  return engines.find((engine) => engine.name === name)?.version ?? ''
+}
+
+function timing(timings: readonly ResultTiming[] | undefined, name: string) {
+  return timings?.find((one) => one.name === name)
+}
+
+/** Median with the 10th and 90th percentile. */
+function cell(found: ResultTiming | undefined): string {
+  return found ? `${ms(found.medianMs)} (${ms(found.lowMs)}–${ms(found.highMs)})` : '–'
+}
+
+function spread({ speedup: { median, low, high } }: ResultTiming): string {
+  return `${median.toFixed(2)}× (${low.toFixed(2)}–${high.toFixed(2)})`
+}
+
+function ms(value: number | undefined): string {
+  if (value === undefined) return '–'
+  return value < 1 ? value.toFixed(3) : value < 100 ? value.toFixed(2) : value.toFixed(0)
+}
+
+function bytes(value: number): string {
+  return value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : `${(value / 1e6).toFixed(2)} MB`
+}
+
+function millions(value: number): string {
+  return `${(value / 1e6).toFixed(1)} M`
+}
+
+function percent(value: number): string {
+  return `${(value * 100).toFixed(1)} %`
+}
+
+function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(heads), line(heads.map(() => '---')), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,182 @@
+// What a benchmark leaves behind: one validated JSON file per kind and machine; reports read only these.
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+
+/** Where results lie. */
+export const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+
+const device = z.object({
+  cpu: z.string(),
+  cores: z.number(),
+  memoryBytes: z.number(),
+  platform: z.string(),
+  architecture: z.string(),
+  /** Version of Node, or of the browser where `v8` is empty. */
+  node: z.string(),
+  v8: z.string(),
+})
+
+const conditions = z.object({
+  /** Interleaved rounds, and milliseconds of work per contender in each. */
+  rounds: z.number(),
+  roundMs: z.number(),
+  threads: z.number(),
+  /** Processes that wanted to run, averaged over a minute, before and after. */
+  load: z.tuple([z.number(), z.number()]).optional(),
+})
+
+const ratio = z.object({ median: z.number(), low: z.number(), high: z.number() })
+
+const timing = z.object({
+  name: z.string(),
+  medianMs: z.number(),
+  minMs: z.number(),
+  /** 10th and 90th percentile. */
+  lowMs: z.number(),
+  highMs: z.number(),
+  runs: z.number(),
+  /** Median of each round, in order. */
+  rounds: z.array(z.number()),
+  /** Time of the row's first timing ÷ this time, per round: median, lowest and highest. */
+  speedup: ratio,
+  /** Largest difference to the first timing's outputs, as a share of their largest value. */
+  error: z.number().optional(),
+})
+
+const cold = z.object({
+  name: z.string(),
+  /** Medians over fresh processes: importing the runtime, bytes to ready, first run. */
+  importMs: z.number(),
+  readyMs: z.number(),
+  firstMs: z.number(),
+  processes: z.number(),
+})
+
+const size = z.object({ bytes: z.number(), gzipBytes: z.number() })
+
+const skipped = z.object({ name: z.string(), reason: z.string() })
+
+const head = {
+  format: z.literal(1),
+  startedAt: z.string(),
+  device,
+  conditions,
+  engines: z.array(z.object({ name: z.string(), version: z.string() })),
+}
+
+const modelsResult = z.object({
+  ...head,
+  kind: z.literal('models'),
+  /** What a page loads before its first model: per runtime. */
+  runtimeSizes: z.record(z.string(), size),
+  rows: z.array(
+    z.object({
+      model: z.string(),
+      note: z.string(),
+      input: z.string(),
+      macs: z.number(),
+      timings: z.array(timing).min(1),
+      cold: z.array(cold),
+      /** `onnx`: the file; `bundle`: manifest, code and weights; `code`: its kernels alone. */
+      sizes: z.record(z.string(), size),
+      compileMs: z.number().optional(),
+      skipped: z.array(skipped),
+    }),
+  ),
+})
+
+const kernelsResult = z.object({
+  ...head,
+  kind: z.literal('kernels'),
+  rows: z.array(
+    z.object({
+      model: z.string(),
+      layer: z.string(),
+      kernel: z.string(),
+      /** Layers of the model that are equal to this one. */
+      count: z.number(),
+      macs: z.number(),
+      timings: z.array(timing).min(1),
+    }),
+  ),
+})
+
+const compressResult = z.object({
+  ...head,
+  kind: z.literal('compress'),
+  name: z.string(),
+  command: z.string(),
+  tersor: z.string(),
+  goal: z.string().optional(),
+  before: z.object({ sizeBytes: z.number(), parameters: z.number(), macs: z.number() }),
+  after: z.object({ sizeBytes: z.number(), parameters: z.number(), macs: z.number() }),
+  quality: z
+    .object({
+      kind: z.enum(['accuracy', 'agreement']),
+      before: z.number(),
+      after: z.number(),
+      samples: z.number(),
+      dataset: z.string(),
+    })
+    .optional(),
+  comparisons: z.array(z.object({ title: z.string(), timings: z.array(timing).min(1) })),
+})
+
+/** Any stored result. */
+export const resultSchema = z.discriminatedUnion('kind', [
+  modelsResult,
+  kernelsResult,
+  compressResult,
+])
+
+/** Whole models on several runtimes. */
+export type ModelsResult = z.infer<typeof modelsResult>
+/** Single layers. */
+export type KernelsResult = z.infer<typeof kernelsResult>
+/** A compression, end to end. */
+export type CompressResult = z.infer<typeof compressResult>
+/** Any result. */
+export type Result = z.infer<typeof resultSchema>
+/** One contender's time. */
+export type ResultTiming = z.infer<typeof timing>
+/** Bytes raw and compressed. */
+export type ResultSize = z.infer<typeof size>
+/** One runtime's start in fresh processes. */
+export type ResultCold = z.infer<typeof cold>
+
+/** Writes a result under a temporary name first and returns its path. */
+export function writeResult(name: string, result: Result): string {
+  mkdirSync(RESULTS, { recursive: true })
+  const path = join(RESULTS, `${name}.json`)
+  const temporary = `${path}.${process.pid}.tmp`
+  writeFileSync(temporary, `${JSON.stringify(resultSchema.parse(result), round, 1)}\n`)
+  renameSync(temporary, path)
+  return path
+}
+
+/** Reads all results of a folder, by file name. Throws where one does not fit the schema. */
+export function readResults(folder: string = RESULTS): Map<string, Result> {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'))
+  return new Map(
+    files.sort().map((file) => {
+      const parsed = resultSchema.safeParse(JSON.parse(readFileSync(join(folder, file), 'utf8')))
+      if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`)
+      return [file.replace(/\.json$/, ''), parsed.data]
+    }),
+  )
+}
+
+/** Processes that want to run, averaged over a minute. */
+export function currentLoad(): number {
+  return loadavg()[0]!
+}
+
+// Five digits are more than a clock gives.
+function round(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value)
+    ? Number(value.toPrecision(5))
+    : value
+}
