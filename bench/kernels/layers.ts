@@ -1,6 +1,7 @@
 // Times each different heavy layer of a model alone: our kernel against onnxruntime-web, one thread each,
 // interleaved in the same seconds. Usage: node --conditions=source --import tsx bench/kernels/layers.ts MODEL
-// [--rounds 6] [--only TEXT] [--no-ort] [--fma].
+// [--rounds 6] [--only TEXT] [--without KERNEL] [--no-ort] [--fma]; MODEL is a file, or `typical` for layers
+// as reference networks have them.
 // The runtime's own cost per call (measured on an Identity) is taken off its times.
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -11,6 +12,7 @@ import { convGemm, convTransposeGemm } from '../../src/compile/kernels/conv-gemm
 import { depthwise } from '../../src/compile/kernels/depthwise.ts'
 import { gemm, matmul } from '../../src/compile/kernels/matmul.ts'
 import { averagePool, globalAveragePool, maxPool } from '../../src/compile/kernels/pool.ts'
+import { winograd } from '../../src/compile/kernels/winograd.ts'
 import { bytesOf, nhwc } from '../../src/compile/layout.ts'
 import { packConstant } from '../../src/compile/pack.ts'
 import { selectOffers } from '../../src/compile/select.ts'
@@ -24,12 +26,14 @@ import { clean, deploy } from '../../src/passes/index.ts'
 import { runPasses } from '../../src/passes/pass.ts'
 import { floats, sizeOf, type FloatTensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { typicalLayers } from './typical.ts'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '6' },
     only: { type: 'string', default: '' },
+    without: { type: 'string', default: '' },
     'no-ort': { type: 'boolean', default: false },
     fma: { type: 'boolean', default: false },
   },
@@ -69,7 +73,7 @@ function ours(model: Model, offer: Offer, feeds: Map<string, FloatTensor>) {
   const fn = offer.emit({ inputs, outputs })
   const buffers = [
     ...offer.inputs.map((o, i) => packConstant(feeds.get(o.value)!, inputs[i]!, o.value)),
-    ...offer.pack(),
+    ...offer.pack({ inputs, outputs }),
     ...offer.outputs.map((o, i) => new Uint8Array(bytesOf(type(o.value), outputs[i]!))),
     ...(offer.scratchBytes > 0 ? [new Uint8Array(offer.scratchBytes)] : []),
   ]
@@ -138,10 +142,13 @@ function identityModel(shape: readonly number[]): Model {
   return b.build()
 }
 
-const source = runPasses(readOnnx(readFileSync(positionals[0]!)), [...clean, ...deploy]).model
+const given = positionals[0]!
+const read = given === 'typical' ? typicalLayers() : readOnnx(readFileSync(given))
+const source = runPasses(read, [...clean, ...deploy]).model
 const model = new GraphBuilder({ base: source }).build()
 const kernels = [
   depthwise,
+  winograd,
   convGemm,
   convTransposeGemm,
   gemm,
@@ -149,7 +156,7 @@ const kernels = [
   maxPool,
   averagePool,
   globalAveragePool,
-]
+].filter((kernel) => kernel.name !== options.without)
 const analysis = analyze(model)
 const seen = new Map<string, { offer: Offer; count: number }>()
 for (const offer of selectOffers(model, analysis, kernels).offers) {

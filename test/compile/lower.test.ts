@@ -61,7 +61,7 @@ describe('compile', () => {
       }),
       4e-6,
     )
-    expect(kernelsOf(compiled).filter((name) => name.startsWith('conv-gemm'))).toHaveLength(3)
+    expect(kernelsOf(compiled).filter((name) => name.startsWith('conv-'))).toHaveLength(3)
     expect(kernelsOf(compiled)).not.toContain('pointwise-f32')
   })
 

@@ -73,7 +73,8 @@ export const convTransposeGemm: Kernel = {
   },
 }
 
-function operandsOf(node: Node, context: OfferContext) {
+/** Returns the shapes and constant data of a convolution of two axes, or why it cannot be computed. */
+export function operandsOf(node: Node, context: OfferContext) {
   const input = context.type(node.inputs[0]!)
   if (input.dtype !== 'float32') return `computes float32, not ${input.dtype}`
   if (input.shape.length !== 4) return `computes two spatial axes, found [${input.shape}]`

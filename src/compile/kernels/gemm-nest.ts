@@ -81,8 +81,10 @@ export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
   const taps = mergeTaps(nest.taps)
   const depth = depthOf(taps)
   const isSmall = packedBytes(panels, depth) <= WEIGHTS_IN_CACHE
-  // Small weights stay in cache: the input passes once. Otherwise each panel stays while it passes.
-  const split = isSmall ? outer.length : Math.max(0, outer.length - 1)
+  // Small weights stay in cache: the input passes once. Otherwise each panel stays while it passes;
+  // loops that move to other weights stay outside.
+  const moving = outer.findLastIndex((l) => l.weights) + 1
+  const split = isSmall ? outer.length : Math.max(moving, outer.length - 1)
   const names = outer.map((_, i) => `${prefix}o${i}`)
   const wrap = (from: number, to: number, body: readonly TileStatement[]): TileStatement[] =>
     outer

@@ -11,8 +11,10 @@ import { recurrent } from './recurrent.ts'
 import { reduce } from './reduce.ts'
 import { softmax } from './softmax.ts'
 import { view } from './view.ts'
+import { winograd } from './winograd.ts'
 
 const kernels: readonly Kernel[] = [
+  winograd,
   convGemm,
   convTransposeGemm,
   depthwise,
