@@ -25,7 +25,7 @@ export interface TableScope {
 }
 
 /** Version of our own kernels: prices of older ones do not hold. */
-const KERNELS = 1
+const KERNELS = 2
 
 /** Prices on disk. Reads see what was measured before; `save` writes atomically. */
 export class PriceTable {
