@@ -1,15 +1,9 @@
 // Tile function → C99. One statement of the Tile IR is one statement of C.
-import type {
-  Address,
-  TileExpr,
-  TileFunction,
-  TileLeaf,
-  TileStatement,
-  VectorType,
-} from '../tile/nodes.ts'
+import type { Address, TileExpr, TileFunction, VectorType } from '../tile/nodes.ts'
 import { operandsOf, sharedNodes } from '../tile/build.ts'
 import { invariant } from '../../util/errors.ts'
 import { cFunctionOf, cType } from './c-prelude.ts'
+import { firstUse, registersSet, withoutDead, writtenParameters } from './c-registers.ts'
 import {
   type LoweredLeaf,
   type LoweredNnz,
@@ -17,8 +11,6 @@ import {
   lowerAddresses,
   type Pointer,
 } from './pointers.ts'
-
-type Leaf = TileLeaf
 
 /** A function as C, and what its callers and its prelude must know. */
 export interface CFunction {
@@ -291,82 +283,4 @@ function cFloat(value: number): string {
 function cInteger(value: number): string {
   const wrapped = value | 0
   return wrapped === -2147483648 ? 'INT32_MIN' : String(wrapped)
-}
-
-/** Removes assignments whose register nobody reads, which compilers warn about. */
-function withoutDead(body: readonly TileStatement[]): readonly TileStatement[] {
-  const read = new Set<string>()
-  const visit = (list: readonly TileStatement[]) => {
-    for (const s of list)
-      if (s.kind === 'loop' || s.kind === 'nnz') visit(s.body)
-      else for (const register of readsOf(s)) read.add(register)
-  }
-  visit(body)
-  let removed = false
-  const keep = (list: readonly TileStatement[]): TileStatement[] =>
-    list.flatMap((s): TileStatement[] => {
-      if (s.kind === 'loop') {
-        const inner = keep(s.body)
-        return inner.length === 0 ? [] : [{ ...s, body: inner }]
-      }
-      if (s.kind === 'nnz') {
-        const inner = keep(s.body) as TileLeaf[]
-        return inner.length === 0 ? [] : [{ ...s, body: inner }]
-      }
-      if (s.kind === 'store' || read.has(s.register)) return [s]
-      removed = true
-      return []
-    })
-  const kept = keep(body)
-  return removed ? withoutDead(kept) : kept
-}
-
-const readsByStatement = new WeakMap<Leaf, ReadonlySet<string>>()
-
-function readsOf(statement: Leaf): ReadonlySet<string> {
-  const known = readsByStatement.get(statement)
-  if (known !== undefined) return known
-  const found = new Set<string>()
-  const seen = new Set<TileExpr>()
-  const visit = (e: TileExpr) => {
-    if (seen.has(e)) return
-    seen.add(e)
-    if (e.kind === 'get') found.add(e.register)
-    for (const operand of operandsOf(e)) visit(operand)
-  }
-  visit(statement.value)
-  readsByStatement.set(statement, found)
-  return found
-}
-
-function registersSet(
-  body: readonly LoweredStatement[],
-  found = new Map<string, VectorType>(),
-): Map<string, VectorType> {
-  for (const s of body)
-    if (s.kind !== 'leaf') registersSet(s.body, found)
-    else if (s.statement.kind === 'set') found.set(s.statement.register, s.statement.type)
-  return found
-}
-
-// What happens to the register first, in the order of execution.
-function firstUse(body: readonly LoweredStatement[], register: string): 'read' | 'set' | undefined {
-  for (const s of body) {
-    if (s.kind !== 'leaf') {
-      const inner = firstUse(s.body, register)
-      if (inner !== undefined) return inner
-      continue
-    }
-    const { statement } = s
-    if (readsOf(statement).has(register)) return 'read'
-    if (statement.kind === 'set' && statement.register === register) return 'set'
-  }
-  return undefined
-}
-
-function writtenParameters(body: readonly TileStatement[], found = new Set<number>()): Set<number> {
-  for (const s of body)
-    if (s.kind === 'loop' || s.kind === 'nnz') writtenParameters(s.body, found)
-    else if (s.kind === 'store') found.add(s.address.base)
-  return found
 }
