@@ -76,6 +76,12 @@ export interface BundleOutput extends BoundValue {
   readonly description: OutputDescription
 }
 
+/** An output that is the next run's input: it stays in memory between runs. */
+export interface BundleState {
+  readonly input: string
+  readonly output: string
+}
+
 /** A file of the bundle. */
 export interface BundleFile {
   readonly file: string
@@ -95,6 +101,8 @@ export interface Manifest {
   readonly code: BundleFile & { readonly features: readonly ('simd128' | 'relaxed-simd')[] }
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
+  /** In an order in which copying loses nothing. */
+  readonly state?: readonly BundleState[]
 }
 
 /** File name of the manifest in a bundle folder. */
@@ -190,6 +198,10 @@ export function checkManifest(value: unknown): Manifest {
     )
   })
   if (outputs.length === 0) fail('the bundle has no outputs')
+  if (m.state !== undefined)
+    list(m.state, 'state').forEach((item, i) => {
+      state(item, `state[${i}]`, value as Manifest)
+    })
   // Every field has been checked above.
   return value as Manifest
 }
@@ -218,6 +230,15 @@ function boundValue(item: unknown, path: string, memoryBytes: number): void {
   const address = count(v.address, `${path}.address`)
   if (address % 4 !== 0) fail(`"${path}.address" is not a multiple of 4`)
   if (address + size * 4 > memoryBytes) fail(`"${path}" lies outside the memory`)
+}
+
+function state(item: unknown, path: string, { inputs, outputs }: Manifest): void {
+  const { input, output } = record(item, path)
+  const to = inputs.find(({ name }) => name === input)
+  const from = outputs.find(({ name }) => name === output)
+  if (to === undefined || from === undefined) fail(`"${path}" names no input and output`)
+  if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
+    fail(`"${path}" joins values of different types`)
 }
 
 function inputDescription(item: unknown, path: string): void {

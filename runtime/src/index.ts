@@ -41,10 +41,15 @@ export interface Model {
   readonly name: string
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
-  /** Runs once. Throws InputError where an input does not fit. */
+  /**
+   * Runs once. Inputs that are state need not be given: they are what the last run left, zero before
+   * the first; outputs that are state are not copied out. Throws InputError where an input does not fit.
+   */
   run(inputs: ModelInputs): Promise<Record<string, OutputTensor>>
   /** Runs on this thread; absent when the model lives in a worker. */
   readonly runSync?: (inputs: Readonly<Record<string, ModelInput>>) => Record<string, OutputTensor>
+  /** Sets all state to zero: the next run starts a new sequence. */
+  reset(): Promise<void>
   /** Frees the memory, stops the worker. */
   dispose(): void
 }
@@ -73,6 +78,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
     return modelOf(manifest, {
       run: async (inputs) =>
         (await remote.ask({ kind: 'run', inputs })) as Record<string, OutputTensor>,
+      reset: async () => void (await remote.ask({ kind: 'reset' })),
       dispose: remote.stop,
     })
   }
@@ -84,6 +90,10 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
   return modelOf(manifest, {
     run: async (inputs) => runSync(inputs),
     runSync,
+    reset: async () => {
+      if (instance === undefined) throw new InputError(DISPOSED)
+      instance.reset()
+    },
     dispose: () => {
       instance = undefined
     },
@@ -95,6 +105,7 @@ function modelOf(
   how: {
     run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, OutputTensor>>
     runSync?: NonNullable<Model['runSync']>
+    reset(): Promise<void>
     dispose(): void
   },
 ): Model {

@@ -47,6 +47,8 @@ export type ModelInput = TensorInput | Pixels
 /** A bundle ready to run on this thread. */
 export interface Instance {
   run(inputs: Readonly<Record<string, ModelInput>>): Record<string, OutputTensor>
+  /** Sets all state to zero, as it is before the first run. */
+  reset(): void
 }
 
 const ARRAYS = {
@@ -91,7 +93,13 @@ export async function instantiate({ manifest, code, weights }: BundleParts): Pro
     run: (inputs) => {
       writeInputs(manifest, memory, inputs)
       run()
-      return readOutputs(manifest, memory)
+      const results = readOutputs(manifest, memory)
+      keepState(manifest, memory)
+      return results
+    },
+    reset: () => {
+      for (const { to } of statesOf(manifest))
+        new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
     },
   }
 }
@@ -125,6 +133,7 @@ function writeInputs(
       )
   for (const input of manifest.inputs) {
     const given = inputs[input.name]
+    if (given === undefined && manifest.state?.some((state) => state.input === input.name)) continue
     if (given === undefined)
       throw new InputError(`Cannot run: the input "${input.name}" is missing`)
     writeInput(input, given, memory)
@@ -183,6 +192,7 @@ function pixelsFor(input: BundleInput, pixels: Pixels): Float32Array {
 function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<string, OutputTensor> {
   const outputs: Record<string, OutputTensor> = {}
   for (const output of manifest.outputs) {
+    if (manifest.state?.some((state) => state.output === output.name)) continue
     const { name, dtype, shape, storage, address } = output
     const size = sizeOf(output)
     const from =
@@ -196,6 +206,20 @@ function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<str
     outputs[name] = { dtype, shape, data }
   }
   return outputs
+}
+
+function keepState(manifest: Manifest, memory: WebAssembly.Memory): void {
+  const bytes = new Uint8Array(memory.buffer)
+  for (const { from, to } of statesOf(manifest))
+    bytes.copyWithin(to.address, from.address, from.address + sizeOf(from) * 4)
+}
+
+// The manifest was checked: both ends exist and fit.
+function statesOf({ state = [], inputs, outputs }: Manifest) {
+  return state.map(({ input, output }) => ({
+    from: outputs.find(({ name }) => name === output)!,
+    to: inputs.find(({ name }) => name === input)!,
+  }))
 }
 
 function sizeOf({ shape }: BoundValue): number {

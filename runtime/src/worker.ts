@@ -6,6 +6,7 @@ import { isNode } from './source.ts'
 /** What the worker is asked. */
 export type Request =
   | { readonly id: number; readonly kind: 'load'; readonly parts: BundleParts }
+  | { readonly id: number; readonly kind: 'reset' }
   | {
       readonly id: number
       readonly kind: 'run'
@@ -27,6 +28,7 @@ async function answer(request: Request): Promise<Reply> {
       return { id, value: undefined }
     }
     if (instance === undefined) throw new BundleError('Cannot run: no bundle is loaded')
+    if (request.kind === 'reset') return { id, value: instance.reset() }
     return { id, value: instance.run(request.inputs) }
   } catch (error) {
     const { name, message } = error as Error

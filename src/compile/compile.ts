@@ -19,6 +19,7 @@ import { lowerOffers } from './lower.ts'
 import { type PlacedProgram, placeProgram } from './place.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
+import { orderState } from './state.ts'
 import { checkTile } from './tile/check.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -36,6 +37,8 @@ export interface CompileOptions {
   /** Sizes of other dynamic dimensions by name (default 1). */
   readonly bindings?: Readonly<Record<string, number>>
   readonly description?: BundleDescription
+  /** Outputs that are the next run's inputs, output name → input name: they stay in memory. */
+  readonly state?: Readonly<Record<string, string>>
   /** Relaxed-SIMD multiply-add: faster where it exists (Chrome 114, Node 22), invalid elsewhere. */
   readonly fma?: boolean
   /** Export every kernel function by name, to time it alone. */
@@ -132,6 +135,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     },
     inputs,
     outputs,
+    ...(options.state && { state: orderState(options.state, inputs, outputs) }),
   }
   return { manifest, code, weights: program.constants, program, functions, report }
 }

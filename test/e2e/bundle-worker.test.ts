@@ -42,6 +42,22 @@ describe('bundle in worker threads', () => {
     await expect(runtime.load(altered, { worker: true })).rejects.toThrow(runtime.BundleError)
   })
 
+  it('keeps state in a worker, and resets it there', async () => {
+    const runtime = (await import(built)) as typeof import('@tersor/runtime')
+    const model = build([[1], [1]], (b, x, sum) => {
+      const next = b.op('Add', [x, sum])
+      return [b.op('Neg', [next]), next]
+    })
+    const [shown, next] = model.graph.outputs.map(({ name }) => name) as [string, string]
+    const summing = compile(model, { state: { [next]: 'x1' } })
+    const remote = await runtime.load(summing, { worker: true })
+    const run = async () => Number((await remote.run({ x0: [2] }))[shown]!.data[0])
+    expect([await run(), await run()]).toEqual([-2, -4])
+    await remote.reset()
+    expect(await run()).toBe(-2)
+    remote.dispose()
+  })
+
   it('loads inside a worker thread', async () => {
     const code = `
       const { parentPort, workerData } = require('node:worker_threads')

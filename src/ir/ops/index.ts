@@ -15,6 +15,7 @@ import { movementOps } from './movement.ts'
 import { normalizationOps } from './normalization.ts'
 import { padOps } from './pad.ts'
 import { poolOps } from './pool.ts'
+import { quantOps } from './quant.ts'
 import { recurrentOps } from './recurrent.ts'
 import { reduceOps } from './reduce.ts'
 import { resizeOps } from './resize.ts'
@@ -50,6 +51,7 @@ const records: readonly OpRecord[] = [
   ...shapeOps,
   ...topKOps,
   ...recurrentOps,
+  ...quantOps,
 ]
 
 const byName = new Map(
