@@ -10,11 +10,12 @@ import type { TileFunction } from './tile/nodes.ts'
  * How a value lies in the arena.
  * - `plain`: row-major as in ONNX.
  * - `nhwc`: [n, h + halo, w + halo, c rounded up to 4], float32; the halo and the extra channels hold zeros.
+ * - `chw`: planes [n, c] of [h + halo, w + halo], float32; the halo holds zeros, the gap between planes anything.
  */
 export type Layout =
   | { readonly kind: 'plain' }
   | {
-      readonly kind: 'nhwc'
+      readonly kind: 'nhwc' | 'chw'
       /** Rows above and below, columns left and right. */
       readonly halo: readonly [top: number, left: number, bottom: number, right: number]
     }
@@ -60,8 +61,8 @@ export interface Offer {
   readonly tolerance: number
   /** Identifies the code: equal keys share one function. */
   codeKey(layouts: PlacedLayouts): string
-  /** Packed constants, in the order the function takes their addresses. */
-  pack(): Uint8Array[]
+  /** Packed constants, in the order the function takes their addresses; tables depend on the layouts. */
+  pack(layouts: PlacedLayouts): Uint8Array[]
   /** The function: parameters are addresses of inputs, packed constants, outputs, scratch, in that order. */
   emit(layouts: PlacedLayouts): TileFunction
 }

@@ -6,6 +6,7 @@ import type { Layout, Offer } from './kernel.ts'
 import { convertFunction, convertKey } from './kernels/convert.ts'
 import { bytesOf, fitsNhwc, layoutName, PLAIN, sameLayout } from './layout.ts'
 import { packConstant } from './pack.ts'
+import { checkTables } from './tile/tables.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
 /** A piece of memory: in the arena, or constant with its bytes. */
@@ -142,9 +143,9 @@ class Lowering {
     const found = this.#byKey.get(key)
     if (found !== undefined) return found
     const type = this.#type(value)
-    if (layout.kind === 'nhwc' && !fitsNhwc(type))
+    if (layout.kind !== 'plain' && !fitsNhwc(type))
       throw new CompileError(
-        `Cannot lay out "${value}" (${type.dtype}[${type.shape}]) channels-last: only float32 with four axes can`,
+        `Cannot lay out "${value}" (${type.dtype}[${type.shape}]) as ${layout.kind}: only float32 with four axes can`,
       )
     const bytes = bytesOf(type, layout)
     return this.#add({ name: value, bytes, layout, shape: type.shape }, key)
@@ -238,8 +239,14 @@ class Lowering {
       return
     }
     const reads = offer.inputs.map(({ value, layout }) => this.#buffer(value, layout))
-    const packed = offer.pack().map((data, i) => this.#constant(`${first} packed ${i}`, data))
     const writes = offer.outputs.map(({ value }) => this.#own(value))
+    const layouts = {
+      inputs: reads.map((buffer) => buffer.layout),
+      outputs: writes.map((buffer) => buffer.layout),
+    }
+    const packed = offer
+      .pack(layouts)
+      .map((data, i) => this.#constant(`${first} packed ${i}`, data))
     const scratch =
       offer.scratchBytes > 0
         ? [
@@ -251,10 +258,6 @@ class Lowering {
             }),
           ]
         : []
-    const layouts = {
-      inputs: reads.map((buffer) => buffer.layout),
-      outputs: writes.map((buffer) => buffer.layout),
-    }
     const key = `${offer.kernel} ${offer.codeKey(layouts)} ${[...layouts.inputs, ...layouts.outputs].map(layoutName)}`
     const tile = this.#function(key, () => offer.emit(layouts))
     const args = [...reads, ...packed, ...writes, ...scratch]
@@ -268,6 +271,9 @@ class Lowering {
         `"${offer.kernel}" may touch ${tile.extents[i]} bytes of "${buffer.name}", which has ${buffer.bytes}`,
       )
     })
+    const constants = args.map((buffer) => (packed.includes(buffer) ? buffer.data : undefined))
+    const problems = checkTables(tile, constants)
+    invariant(problems.length === 0, problems.join('; '))
     this.#steps.push({
       kernel: offer.kernel,
       nodes: offer.covers.map((node) => node.name || node.outputs[0]!),

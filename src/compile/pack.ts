@@ -1,8 +1,8 @@
-// Constant tensors → bytes as they lie in memory: plain or nhwc, four bytes an element.
+// Constant tensors → bytes as they lie in memory: in any layout, four bytes an element.
 import { numbersOf, type Tensor } from '../tensor/tensor.ts'
 import { CompileError } from '../util/errors.ts'
 import type { Layout } from './kernel.ts'
-import { nhwcGeometry, storageOf } from './layout.ts'
+import { bytesOf, storageOf, viewOf } from './layout.ts'
 
 /** Returns a constant's bytes in a layout. Subnormal numbers become zero: WASM cannot flush them, and they cost 5–50 times. */
 export function packConstant(value: Tensor, layout: Layout, name: string): Uint8Array {
@@ -14,15 +14,16 @@ export function packConstant(value: Tensor, layout: Layout, name: string): Uint8
   if (storage === 'int32') return bytesOfView(Int32Array.from(numbersOf(value)))
   const data = value.data instanceof Float32Array ? value.data : Float32Array.from(numbersOf(value))
   if (layout.kind === 'plain') return bytesOfView(flushSubnormals(data))
-  const g = nhwcGeometry(value.shape, layout)
-  const laid = new Float32Array(g.sizeBytes / 4)
+  const { offset, strides } = viewOf(value.shape, layout)
+  const [byN, byC, byH, byW] = strides as [number, number, number, number]
+  const [images, channels, height, width] = value.shape as [number, number, number, number]
+  const laid = new Float32Array(bytesOf({ dtype: 'float32', shape: value.shape }, layout) / 4)
   let from = 0
-  for (let n = 0; n < g.n; n++)
-    for (let c = 0; c < g.c; c++)
-      for (let h = 0; h < g.h; h++)
-        for (let w = 0; w < g.w; w++)
-          laid[(n * g.imageBytes + g.origin + h * g.rowBytes + w * g.pixelBytes) / 4 + c] =
-            data[from++]!
+  for (let n = 0; n < images; n++)
+    for (let c = 0; c < channels; c++)
+      for (let h = 0; h < height; h++)
+        for (let w = 0; w < width; w++)
+          laid[(offset + n * byN + c * byC + h * byH + w * byW) / 4] = data[from++]!
   return bytesOfView(flushSubnormals(laid))
 }
 

@@ -120,7 +120,7 @@ function groupBuffers(program: Program): Map<number, Group> {
 function canTakeOver(donor: Buffer, output: Buffer | undefined, step: ProgramStep): boolean {
   if (output === undefined || donor.bytes !== output.bytes) return false
   if (!sameLayout(donor.layout, output.layout)) return false
-  if (donor.layout.kind === 'nhwc' && donor.shape.some((size, i) => size !== output.shape[i]))
+  if (donor.layout.kind !== 'plain' && donor.shape.some((size, i) => size !== output.shape[i]))
     return false
   // A buffer that is also read in another role must not change under the reader.
   const roles = step.reads.filter((buffer) => buffer.id === donor.id).length
@@ -173,7 +173,7 @@ function dirtyHalos(
 }
 
 function hasHalo({ layout }: Buffer): boolean {
-  return layout.kind === 'nhwc' && layout.halo.some((size) => size > 0)
+  return layout.kind !== 'plain' && layout.halo.some((size) => size > 0)
 }
 
 function sameGeometry(a: Buffer, b: Buffer): boolean {
@@ -182,7 +182,8 @@ function sameGeometry(a: Buffer, b: Buffer): boolean {
     a.shape.length === b.shape.length &&
     a.shape.every(
       (size, i) =>
-        size === b.shape[i] || (i === 1 && Math.ceil(size / 4) === Math.ceil(b.shape[i]! / 4)),
+        size === b.shape[i] ||
+        (i === 1 && a.layout.kind === 'nhwc' && Math.ceil(size / 4) === Math.ceil(b.shape[i]! / 4)),
     )
   )
 }

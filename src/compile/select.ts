@@ -4,6 +4,7 @@ import { type Model, type Node, opName, readsOf, type ValueType } from '../ir/gr
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { CompileError, invariant } from '../util/errors.ts'
 import type { Kernel, Layout, Offer, OfferContext } from './kernel.ts'
+import { type Choice, CONVERT_COST, settleLayouts } from './settle.ts'
 
 /** What was decided for one node, for `--explain`. */
 export interface NodeReport {
@@ -28,8 +29,6 @@ export interface Selection {
   readonly declined: readonly { readonly node: Node; readonly reasons: readonly string[] }[]
 }
 
-/** Costs of moving data, in multiply-accumulates: a conversion reads and writes each element across strides. */
-const CONVERT_COST = 6
 /** What absorbing a node saves: writing and reading an intermediate value. */
 const ABSORB_GAIN = 4
 
@@ -39,6 +38,26 @@ export function selectOffers(
   analysis: Analysis,
   kernels: readonly Kernel[],
 ): Selection {
+  const given = { model, analysis, kernels }
+  const first = choose(given, undefined)
+  if (first.declined.length > 0 || !first.hasPlanes) return first
+  // A single layer gains little from a layout that its neighbours do not share: both ends are tried.
+  const second = choose(given, 'chw')
+  return second.cost < first.cost ? second : first
+}
+
+interface Attempt extends Selection {
+  readonly cost: number
+  /** True where a kernel that works on planes only made an offer. */
+  readonly hasPlanes: boolean
+}
+
+/** Chooses node by node, offers in the preferred layout first, and settles layouts afterwards. */
+function choose(
+  given: { model: Model; analysis: Analysis; kernels: readonly Kernel[] },
+  preferred: Layout['kind'] | undefined,
+): Attempt {
+  const { model, analysis, kernels } = given
   const { nodes } = model.graph
   const uses = countUses(model)
   const covered = new Set<Node>()
@@ -46,15 +65,15 @@ export function selectOffers(
   for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
   const context = offerContext(model, analysis, { uses, covered })
   const position = new Map(nodes.map((node, index) => [node, index]))
-  const placed: { offer: Offer; at: number }[] = []
+  const placed: (Choice & { readonly at: number })[] = []
   const report: NodeReport[] = []
+  let hasPlanes = false
   const declined: { node: Node; reasons: string[] }[] = []
   for (const node of nodes) {
     const entry = { node: nodeName(node), op: opName(node) }
     const empty = { ...entry, kernel: undefined, absorbed: false, offers: [], refusals: [] }
     if (covered.has(node)) {
-      const by = placed.find(({ offer }) => offer.covers.includes(node))
-      report.push({ ...empty, kernel: by?.offer.kernel, absorbed: true })
+      report.push({ ...empty, absorbed: true })
       continue
     }
     if (!isNeeded(node, analysis, uses)) {
@@ -72,26 +91,47 @@ export function selectOffers(
       } else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
     }
     offers.sort((a, b) => a.cost - b.cost)
-    const best = offers[0]?.offer
+    hasPlanes ||= offers.some(({ offer }) => isPlanesOnly(offer, offers))
+    const best = (offers.find(({ offer }) => isIn(offer, preferred)) ?? offers[0])?.offer
     if (best === undefined) {
       const reasons = refusals.map(({ kernel, reason }) => `${kernel}: ${reason}`)
       declined.push({ node, reasons: [...new Set(reasons)] })
+      report.push({ ...empty, refusals })
       continue
     }
     for (const absorbed of best.covers) covered.add(absorbed)
     for (const output of best.outputs) kinds.set(output.value, new Set([output.layout]))
     for (const input of best.inputs) kinds.get(input.value)?.add(input.layout.kind)
-    placed.push({ offer: best, at: Math.max(...best.covers.map((n) => position.get(n)!)) })
+    const options = offers.map(({ offer }) => offer).filter((offer) => coversAlike(offer, best))
+    placed.push({ offer: best, options, at: Math.max(...best.covers.map((n) => position.get(n)!)) })
     report.push({
       ...entry,
-      kernel: best.kernel,
+      kernel: undefined,
       absorbed: false,
       offers: offers.map(({ offer, cost }) => ({ kernel: offer.kernel, cost })),
       refusals,
     })
   }
   placed.sort((a, b) => a.at - b.at)
-  return { offers: placed.map(({ offer }) => offer), report, declined }
+  const cost = settleLayouts(model, analysis, placed)
+  const offers = placed.map(({ offer }) => offer)
+  const gain = offers.reduce((sum, offer) => sum + absorbGain(offer, context), 0)
+  const kernelOf = new Map(offers.flatMap(({ covers, kernel }) => covers.map((n) => [n, kernel])))
+  const named = nodes.map((node, i) => ({ ...report[i]!, kernel: kernelOf.get(node) }))
+  return { offers, report: named, declined, cost: cost - gain, hasPlanes }
+}
+
+function isIn(offer: Offer, kind: Layout['kind'] | undefined): boolean {
+  return offer.outputs[0]?.layout === kind
+}
+
+function isPlanesOnly(offer: Offer, offers: readonly { readonly offer: Offer }[]): boolean {
+  const others = offers.filter((other) => other.offer.kernel === offer.kernel)
+  return isIn(offer, 'chw') && others.every((other) => isIn(other.offer, 'chw'))
+}
+
+function coversAlike(a: Offer, b: Offer): boolean {
+  return a.covers.length === b.covers.length && a.covers.every((node) => b.covers.includes(node))
 }
 
 /** Throws one CompileError that names every declined node with its reasons. */
@@ -182,8 +222,15 @@ function costOf(
     counted.add(key)
     cost += CONVERT_COST * sizeOf(context.type(value).shape)
   }
-  for (const node of offer.covers.slice(1))
-    for (const name of node.outputs)
-      if (name !== '') cost -= ABSORB_GAIN * sizeOf(context.type(name).shape)
-  return cost
+  return cost - absorbGain(offer, context)
+}
+
+function absorbGain(offer: Offer, context: OfferContext): number {
+  return offer.covers
+    .slice(1)
+    .flatMap((node) => node.outputs)
+    .reduce(
+      (sum, name) => (name === '' ? sum : sum + ABSORB_GAIN * sizeOf(context.type(name).shape)),
+      0,
+    )
 }

@@ -1,7 +1,7 @@
 // Runs one kernel's offer for a small model, by interpreter and as WASM, against the op records.
 import { expect } from 'vitest'
 import type { Kernel, Layout, Offer } from '../../src/compile/kernel.ts'
-import { bytesOf, nhwcGeometry } from '../../src/compile/layout.ts'
+import { bytesOf, chwGeometry, nhwcGeometry } from '../../src/compile/layout.ts'
 import { packConstant } from '../../src/compile/pack.ts'
 import { selectOffers } from '../../src/compile/select.ts'
 import { checkTile, vectorPressure } from '../../src/compile/tile/check.ts'
@@ -53,13 +53,13 @@ export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions 
     layout.kind === 'plain'
       ? layout
       : {
-          kind: 'nhwc',
+          kind: layout.kind,
           halo: [0, 1, 2, 3].map((i) => layout.halo[i]! + extraHalo[i]!) as never,
         }
   const inputLayouts = offer.inputs.map((operand) => widen(operand.layout))
   const outputLayouts = offer.outputs.map(
     (output): Layout =>
-      output.layout === 'plain' ? { kind: 'plain' } : { kind: 'nhwc', halo: extraHalo },
+      output.layout === 'plain' ? { kind: 'plain' } : { kind: output.layout, halo: extraHalo },
   )
   const layouts = { inputs: inputLayouts, outputs: outputLayouts }
   const fn = offer.emit(layouts)
@@ -73,7 +73,7 @@ export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions 
     ...offer.inputs.map((operand, i) =>
       packConstant(values.get(operand.value)!, inputLayouts[i]!, operand.value),
     ),
-    ...offer.pack(),
+    ...offer.pack(layouts),
     ...outputBytes.map((bytes) => new Uint8Array(bytes)),
     ...(offer.scratchBytes > 0 ? [new Uint8Array(offer.scratchBytes)] : []),
   ]
@@ -108,6 +108,7 @@ function compareOutput(
 
 function isPadding(t: Tensor, layout: Layout, index: number): boolean {
   if (layout.kind === 'plain') return false
+  if (layout.kind === 'chw') return isPlanePadding(t, layout, index)
   const g = nhwcGeometry(t.shape, layout)
   const bytes = index * 4
   const channel = (bytes % g.pixelBytes) / 4
@@ -115,6 +116,15 @@ function isPadding(t: Tensor, layout: Layout, index: number): boolean {
   const row = Math.floor(inImage / g.rowBytes) - layout.halo[0]
   const column = Math.floor((inImage % g.rowBytes) / g.pixelBytes) - layout.halo[1]
   return channel >= g.c || row < 0 || row >= g.h || column < 0 || column >= g.w
+}
+
+function isPlanePadding(t: Tensor, layout: Layout, index: number): boolean {
+  const g = chwGeometry(t.shape, layout)
+  const [top, left, bottom] = layout.kind === 'plain' ? [0, 0, 0] : layout.halo
+  const inPlane = (index * 4) % g.planeBytes
+  const row = Math.floor(inPlane / g.rowBytes) - top
+  const column = (inPlane % g.rowBytes) / 4 - left
+  return row < g.h + bottom && (row < 0 || row >= g.h || column < 0 || column >= g.w)
 }
 
 /** Every value of a model on seeded inputs, by the records' own evaluation. */

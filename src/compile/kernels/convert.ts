@@ -1,8 +1,7 @@
 // A value in one layout → the same value in another. Lowering inserts it on edges.
 
-import { sizeOf } from '../../tensor/tensor.ts'
 import type { Layout } from '../kernel.ts'
-import { layoutName, nhwcGeometry, viewOf } from '../layout.ts'
+import { bytesOf, layoutName, viewOf } from '../layout.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { copyBox, fillBox } from './copy.ts'
 import { createNames } from './nest.ts'
@@ -32,29 +31,36 @@ export function convertKey(shape: readonly number[], from: Layout, to: Layout): 
   return `convert ${shape} ${layoutName(from)} ${layoutName(to)}`
 }
 
-/** Returns the function that zeroes the halo of an nhwc buffer, given at parameter 0. */
+/** Returns the function that zeroes the halo of a buffer, given at parameter 0. */
 export function clearHaloFunction(shape: readonly number[], layout: Layout): TileFunction {
-  const g = nhwcGeometry(shape, layout)
   const names = createNames()
-  const [top, left, bottom, right] = layout.kind === 'nhwc' ? layout.halo : [0, 0, 0, 0]
-  const zero = (offset: number, dims: readonly number[], strides: readonly number[]) =>
-    fillBox(names, { dims, to: { base: 0, offset, strides }, value: 0 })
-  const below = (top + g.h) * g.rowBytes
-  const inside = top * g.rowBytes
-  const sides = [g.imageBytes, g.rowBytes, 4]
+  const { offset, strides } = viewOf(shape, layout)
+  const [n, c, h, w] = shape as [number, number, number, number]
+  const [byN, byC, byRow, byPixel] = strides as [number, number, number, number]
+  const [top, left, bottom, right] = layout.kind === 'plain' ? [0, 0, 0, 0] : layout.halo
+  // Channels lie within a pixel, or in planes of their own.
+  const [planes, byPlane] = layout.kind === 'chw' ? [c, byC] : [1, 0]
+  const start = offset - top * byRow - left * byPixel
+  const zero = (from: number, dims: readonly number[], steps: readonly number[]) =>
+    fillBox(names, { dims, to: { base: 0, offset: from, strides: steps }, value: 0 })
+  const rows = (from: number, count: number) =>
+    zero(from, [n, planes, (count * byRow) / 4], [byN, byPlane, 4])
+  const columns = (from: number, count: number) =>
+    zero(from, [n, planes, h, (count * byPixel) / 4], [byN, byPlane, byRow, 4])
+  const inside = start + top * byRow
   return {
     name: 'clear_halo',
     parameters: ['buffer'],
-    extents: [g.sizeBytes],
+    extents: [extentOf(shape, layout)],
     body: [
-      ...zero(0, [g.n, (top * g.rowBytes) / 4], [g.imageBytes, 4]),
-      ...zero(below, [g.n, (bottom * g.rowBytes) / 4], [g.imageBytes, 4]),
-      ...zero(inside, [g.n, g.h, (left * g.pixelBytes) / 4], sides),
-      ...zero(inside + (left + g.w) * g.pixelBytes, [g.n, g.h, (right * g.pixelBytes) / 4], sides),
+      ...rows(start, top),
+      ...rows(inside + h * byRow, bottom),
+      ...columns(inside, left),
+      ...columns(inside + (left + w) * byPixel, right),
     ],
   }
 }
 
 function extentOf(shape: readonly number[], layout: Layout): number {
-  return layout.kind === 'plain' ? sizeOf(shape) * 4 : nhwcGeometry(shape, layout).sizeBytes
+  return bytesOf({ dtype: 'float32', shape }, layout)
 }

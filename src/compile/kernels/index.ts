@@ -10,6 +10,7 @@ import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pool.t
 import { recurrent } from './recurrent.ts'
 import { reduce } from './reduce.ts'
 import { softmax } from './softmax.ts'
+import { spmm } from './spmm.ts'
 import { view } from './view.ts'
 import { winograd } from './winograd.ts'
 
@@ -17,6 +18,7 @@ const kernels: readonly Kernel[] = [
   winograd,
   convGemm,
   convTransposeGemm,
+  spmm,
   depthwise,
   matmul,
   gemm,

@@ -1,11 +1,11 @@
-// Element-wise nodes, and chains of them → one pass over memory with broadcasting, in either layout.
+// Element-wise nodes, and chains of them → one pass over memory with broadcasting, in any layout.
 import { type Formula, input, constant as literal, substitute } from '../../ir/formula.ts'
 import type { Node, ValueType } from '../../ir/graph.ts'
 import type { InferContext } from '../../ir/op.ts'
 import { findOp } from '../../ir/ops/index.ts'
 import { numbersOf, sizeOf, type Tensor } from '../../tensor/tensor.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
-import { broadcastView, bytesOf, fitsNhwc, NHWC, PLAIN, storageOf, viewOf } from '../layout.ts'
+import { broadcastView, bytesOf, CHW, fitsNhwc, NHWC, PLAIN, storageOf, viewOf } from '../layout.ts'
 import { packConstant } from '../pack.ts'
 import { convert } from '../tile/build.ts'
 import type { TileExpr, TileFunction } from '../tile/nodes.ts'
@@ -123,12 +123,13 @@ function compose(inner: Fused, outer: Fused): Fused {
 
 function offersOf(fused: Fused, context: OfferContext): Offer[] {
   const type = context.type(fused.output)
-  const canNhwc =
+  const canLie =
     fitsNhwc(type) &&
     fused.operands.every(({ type: operand, constant }) =>
       constant === undefined ? fitsNhwc(operand) : operand.shape.length <= 4,
     )
-  return [...(canNhwc ? [offerIn(fused, type, NHWC)] : []), offerIn(fused, type, PLAIN)]
+  const images = canLie ? [offerIn(fused, type, NHWC), offerIn(fused, type, CHW)] : []
+  return [...images, offerIn(fused, type, PLAIN)]
 }
 
 function offerIn(fused: Fused, type: ValueType, layout: Layout): Offer {
