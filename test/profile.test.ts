@@ -101,5 +101,5 @@ describe('priceSubject()', () => {
     await priceSubject(subject, table, { bench, wholeMs: 1 })
     expect(table.size).toBe(size)
     await bench.close()
-  }, 30_000)
+  }, 120_000)
 })

@@ -52,7 +52,7 @@ describe('the straight line', () => {
 
   beforeAll(async () => {
     result = await run('a')
-  }, 60_000)
+  }, 240_000)
 
   it('gives a narrower model that ONNX Runtime and the bundle run alike', async () => {
     const macs = (of: typeof model) => {
@@ -85,7 +85,7 @@ describe('the straight line', () => {
     expect(ends.length).toBeGreaterThan(5)
     expect(ends.every((event) => event.replayed)).toBe(true)
     expect(writeOnnx(again.small)).toEqual(writeOnnx(result.small))
-  }, 60_000)
+  }, 240_000)
 
   it('stopped in the middle of training and continued, it ends in the same bytes', async () => {
     const stop = new AbortController()
@@ -98,13 +98,13 @@ describe('the straight line', () => {
     await expect(interrupted).rejects.toThrow()
     expect((await readdir(join(folder, 'b'))).length).toBeGreaterThan(0)
     expect(writeOnnx((await run('b')).small)).toEqual(writeOnnx(result.small))
-  }, 60_000)
+  }, 240_000)
 
   it('without labels the figure is agreement, never accuracy', async () => {
     const taught = await run('c', { useLabels: false, epochs: 0.5 })
     expect(taught.quality?.kind).toBe('agreement')
     expect(taught.quality?.before).toBe(1)
-  }, 60_000)
+  }, 240_000)
 
   it('an impossible goal still gives the fastest model, the gap and ways on', async () => {
     const missed = await run('d', { budget: { speedup: 500 }, epochs: 0.2 })
@@ -112,5 +112,5 @@ describe('the straight line', () => {
     expect(missed.gap).toMatch(/faster instead of 500\.00×/)
     expect(missed.waysOn.length).toBeGreaterThanOrEqual(2)
     expect(missed.waysOn.length).toBeLessThanOrEqual(3)
-  }, 60_000)
+  }, 240_000)
 })

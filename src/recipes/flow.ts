@@ -2,7 +2,7 @@
 import { checkSize } from '../data/open.ts'
 import { createEngine } from '../exec/create.ts'
 import type { Model } from '../ir/graph.ts'
-import { clean } from '../passes/index.ts'
+import { clean, deploy } from '../passes/index.ts'
 import { runPasses } from '../passes/pass.ts'
 import { deviceFacts } from '../profile/device.ts'
 import { type Subject, subjectOf } from '../profile/layers.ts'
@@ -207,12 +207,14 @@ async function figures(
   context: FlowContext,
   small: Model,
 ): Promise<{ comparisons: Comparison[]; after: number | undefined }> {
-  const { steps, request, original, bench } = context
+  const { steps, request, bench } = context
   const { data } = await steps.run(
     { name: 'figures', title: 'Measuring the result' },
     async (report) => {
       const after = (await score(context, small))?.value ?? null
-      const { comparisons, notes } = await compareEverywhere(original, small, {
+      // What is timed is what is shipped: the user's own file, and the model as it will be written.
+      const shipped = runPasses(small, deploy).model
+      const { comparisons, notes } = await compareEverywhere(request.model, shipped, {
         bench,
         target: request.target,
         onProgress: (done, detail) => report(done, undefined, detail),

@@ -5,6 +5,7 @@ import { sgd } from '../train/optimizers.ts'
 import { cosine, warmUp } from '../train/schedules.ts'
 import { train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
+import { hasNorms, renorm } from './renorm.ts'
 
 /** One stretch of training. */
 export interface Recovery {
@@ -32,15 +33,12 @@ export async function recover(
   const { data, model } = await steps.run({ name, title }, async (report, path) => {
     const { input } = lesson
     const augment = input.kind === 'image' ? augmentFor(training, input.width) : undefined
-    const settled = await recalibrateBatchNorm(progress.model, {
-      dataset: training,
-      description: input,
-      engine,
-      seed,
+    const common = { dataset: training, description: input, engine, seed }
+    const settled = await recalibrateBatchNorm(await renorm(progress.model, common), {
+      ...common,
       ...(augment && { augment }),
     })
-    const hasNorms = settled.graph.nodes.some(({ op }) => op === 'BatchNormalization')
-    const isSafe = hasNorms && lesson.loss.scoresClasses
+    const isSafe = hasNorms(settled) && lesson.loss.scoresClasses
     const rate = isSafe ? RATE : CAUTIOUS_RATE
     const trained = await train(settled, {
       data: training,

@@ -43,7 +43,7 @@ describe.each(recipes.all.map((recipe) => [recipe.name, recipe] as const))('%s',
     expect(writeOnnx(small)).toEqual(writeOnnx(original))
     expect(plan.keep).toEqual({})
     expect(notes.join()).toMatch(/nothing was pruned/)
-  }, 30_000)
+  }, 120_000)
 
   it('without data it narrows by the weights alone and says that nothing was recovered', async () => {
     const { notes, layers, quality, training } = await run(1.5)
@@ -51,5 +51,5 @@ describe.each(recipes.all.map((recipe) => [recipe.name, recipe] as const))('%s',
     expect(layers.some(({ done }) => done !== 'unchanged')).toBe(true)
     expect(quality).toBeUndefined()
     expect(training).toEqual([])
-  }, 30_000)
+  }, 120_000)
 })
