@@ -1,6 +1,8 @@
 // TensorProto ↔ Tensor. Raw bytes are used in place when aligned; packed fields go straight to typed arrays.
+
 import { create } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
+import { dtypeByCode } from '../tensor/onnx-types.ts'
 import {
   arrayOf,
   bytesPerElement,
@@ -32,25 +34,8 @@ export interface TensorEntry {
   readonly load: () => Tensor
 }
 
-const dtypes: Readonly<Record<number, Dtype>> = {
-  1: 'float32',
-  2: 'uint8',
-  3: 'int8',
-  4: 'uint16',
-  5: 'int16',
-  6: 'int32',
-  7: 'int64',
-  8: 'string',
-  9: 'bool',
-  10: 'float16',
-  11: 'float64',
-  12: 'uint32',
-  13: 'uint64',
-  16: 'bfloat16',
-}
-
 const codes = Object.fromEntries(
-  Object.entries(dtypes).map(([code, dtype]) => [dtype, Number(code)]),
+  Object.entries(dtypeByCode).map(([code, dtype]) => [dtype, Number(code)]),
 ) as Record<Dtype, number>
 
 /** Field numbers of the packed numeric data that the generated schema leaves to us. */
@@ -58,7 +43,7 @@ const field = { float: 4, int32: 5, int64: 7, double: 10, uint64: 11 } as const
 
 /** The dtype of an ONNX type code; undefined for types Tersor does not hold (complex, float8, int4 …). */
 export function dtypeOf(code: number): Dtype | undefined {
-  return dtypes[code]
+  return dtypeByCode[code]
 }
 
 /** The ONNX type code of a dtype. */
@@ -72,7 +57,7 @@ export function readTensor(
   place: string,
   external?: ExternalReader,
 ): TensorEntry {
-  const dtype = dtypes[proto.dataType]
+  const dtype = dtypeByCode[proto.dataType]
   if (dtype === undefined)
     throw new ModelError(`Cannot read ${place}: element type ${proto.dataType} is not supported`)
   const { shape, size } = readDims(proto.dims, place)

@@ -1,30 +1,13 @@
 // Cast: between element types, as C converts; text is parsed and printed.
+import { dtypeByCode } from '../../tensor/onnx-types.ts'
 import type { Dtype, Tensor } from '../../tensor/tensor.ts'
 import { binary, constant, type Formula, input, select, unary } from '../formula.ts'
 import type { Node } from '../graph.ts'
 import { int } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
+import { castVjp } from './gradients/unary.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { isFloat, isWide, readNumbers, writeNumbers } from './shared/numeric.ts'
-import { castVjp } from './gradients/unary.ts'
-
-/** Element types by their number in `TensorProto.DataType`; others (complex, 8-bit floats, 4-bit) have none. */
-export const dtypeByCode: Readonly<Record<number, Dtype>> = {
-  1: 'float32',
-  2: 'uint8',
-  3: 'int8',
-  4: 'uint16',
-  5: 'int16',
-  6: 'int32',
-  7: 'int64',
-  8: 'string',
-  9: 'bool',
-  10: 'float16',
-  11: 'float64',
-  12: 'uint32',
-  13: 'uint64',
-  16: 'bfloat16',
-}
 
 /** Converts every element to the type `to`. */
 export const cast = defineOp({
