@@ -2,14 +2,19 @@
 // interleaved; calls, conversions and copies are taken off both. Usage: npm run bench:kernels --
 // [--models resnet56,proxyless] [--rounds 7] [--round-ms 40] [--out NAME].
 import { parseArgs } from 'node:util'
+import { compile } from '../src/compile/compile.ts'
 import { analyze } from '../src/ir/analyze.ts'
 import { GraphBuilder } from '../src/ir/builder.ts'
+import type { Model } from '../src/ir/graph.ts'
 import { deviceFacts } from '../src/profile/device.ts'
 import { layerTimer } from '../src/profile/layer-timer.ts'
-import { compare } from '../src/profile/measure.ts'
+import { type Candidate, compare } from '../src/profile/measure.ts'
 import { Workbench } from '../src/profile/prepare.ts'
+import { startProgram } from '../src/profile/program.ts'
 import { layersOf } from './lib/layers.ts'
+import { hasRelaxedSimd } from './lib/relaxed.ts'
 import { currentLoad, type KernelsResult, writeResult } from './lib/results.ts'
+import { revision } from './lib/revision.ts'
 import { chosenSubjects, modelOf } from './lib/subjects.ts'
 import { timingsOf } from './lib/timings.ts'
 
@@ -26,6 +31,7 @@ const rounds = Number(options.rounds)
 const roundMs = Number(options['round-ms'])
 const warmupMs = Number(options['warmup-ms'])
 const device = deviceFacts()
+const code = revision()
 const startedAt = new Date().toISOString()
 const before = currentLoad()
 const bench = new Workbench({ threads: 1 })
@@ -39,7 +45,7 @@ for (const subject of chosenSubjects(options.models)) {
   for (const { label, kernel, count, model } of layersOf(modelOf(bytes))) {
     const candidates = [
       await layerTimer(model, { bench, target: 'ort-web', label: 'ort-web' }),
-      await layerTimer(model, { bench, target: 'wasm', label: 'tersor' }),
+      await kernelOf(model),
     ]
     try {
       const timings = timingsOf(await compare(label, candidates, { rounds, roundMs, warmupMs }))
@@ -64,9 +70,26 @@ const path = writeResult(options.out ?? `kernels-node${device.node.split('.')[0]
   format: 1,
   kind: 'kernels',
   startedAt,
+  ...(code === undefined ? {} : { revision: code }),
   device,
   conditions: { rounds, roundMs, threads: 1, load: [before, currentLoad()] },
   engines,
   rows,
 })
 console.log(`wrote ${path}`)
+
+// Our kernel alone. Calls shorter than the clock can tell are timed several at once.
+async function kernelOf(model: Model): Promise<Candidate> {
+  const program = await startProgram(compile(model, { exportKernels: true, fma: hasRelaxedSimd() }))
+  const time = (calls: number) => {
+    const start = performance.now()
+    for (let i = 0; i < calls; i++) program.runSteps()
+    return (performance.now() - start) / calls
+  }
+  time(50)
+  const calls = Math.max(1, Math.round(0.1 / time(50)))
+  return {
+    label: 'tersor',
+    time: (runs) => Array.from({ length: Math.ceil(runs / calls) }, () => time(calls)),
+  }
+}

@@ -13,6 +13,7 @@ import { prepare } from './lib/contenders.ts'
 import { currentLoad, type ModelsResult, writeResult } from './lib/results.ts'
 import { timingsOf } from './lib/timings.ts'
 import { runtimeSizes, sizeOfBytes } from './lib/sizes.ts'
+import { revision } from './lib/revision.ts'
 import { chosenSubjects } from './lib/subjects.ts'
 import { loadTfjs } from './lib/tfjs.ts'
 
@@ -34,6 +35,7 @@ const [rounds, roundMs, warmupMs, cold] = [
 ].map(Number) as [number, number, number, number]
 const threads = 1
 const device = deviceFacts()
+const code = revision()
 const startedAt = new Date().toISOString()
 const before = currentLoad()
 const bench = new Workbench({ threads })
@@ -99,6 +101,7 @@ const path = writeResult(options.out ?? `models-node${major}`, {
   format: 1,
   kind: 'models',
   startedAt,
+  ...(code === undefined ? {} : { revision: code }),
   device,
   conditions: { rounds, roundMs, threads, load: [before, currentLoad()] },
   engines,

@@ -14,6 +14,7 @@ import { analyze, bindDims } from '../src/ir/analyze.ts'
 import { GraphBuilder } from '../src/ir/builder.ts'
 import { deviceFacts } from '../src/profile/device.ts'
 import { currentLoad, type ModelsResult, writeResult } from './lib/results.ts'
+import { revision } from './lib/revision.ts'
 import { chosenSubjects, modelOf } from './lib/subjects.ts'
 
 const { values: options } = parseArgs({
@@ -103,6 +104,7 @@ async function content(path: string, relaxed: boolean): Promise<Uint8Array | str
 }
 
 async function runHeadless(url: string): Promise<void> {
+  const code = revision()
   const startedAt = new Date().toISOString()
   const before = currentLoad()
   const browser = await chromium.launch({
@@ -123,6 +125,7 @@ async function runHeadless(url: string): Promise<void> {
       format: 1,
       kind: 'models',
       startedAt,
+      ...(code === undefined ? {} : { revision: code }),
       device: { ...deviceFacts(), node: `Chromium ${browser.version()}`, v8: '' },
       conditions: { ...conditions, load: [before, currentLoad()] },
       engines: [{ name: 'ort-web', version: ort }],

@@ -7,6 +7,7 @@ import type { Model } from '../../src/ir/graph.ts'
 import { type Candidate, candidateOf } from '../../src/profile/measure.ts'
 import { sampleFeeds, type Workbench } from '../../src/profile/prepare.ts'
 import type { TargetName } from '../../src/profile/target.ts'
+import { hasRelaxedSimd } from './relaxed.ts'
 import { type TfjsWasm, tfjsModel } from './tfjs.ts'
 
 /** Runtimes that are compared; the first is the baseline. */
@@ -138,15 +139,4 @@ function difference(found: Float32Array, expected: Float32Array): number {
 
 function largest(values: Float32Array): number {
   return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
-}
-
-// f32x4.relaxed_madd of three parameters.
-const RELAXED_MODULE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0],
-  ...[10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11],
-)
-
-/** True when this engine runs relaxed SIMD. */
-export function hasRelaxedSimd(): boolean {
-  return WebAssembly.validate(RELAXED_MODULE)
 }

@@ -53,11 +53,11 @@ export function renderReadme(readme: string, results: ReadonlyMap<string, Result
 function beforeAfter(result: CompressResult): string {
   const { before, after, quality } = result
   const rows = [
-    ...pairs(result).map(({ target, was, now, ratio }) => [
+    ...pairs(result).map(({ target, was, now, speedup }) => [
       `${target}, ms`,
       ms(was),
       ms(now),
-      `${ratio.toFixed(2)}×`,
+      spread({ speedup }),
     ]),
     ['model file', bytes(before.sizeBytes), bytes(after.sizeBytes), ''],
     ['multiply-adds', millions(before.macs), millions(after.macs), ''],
@@ -197,23 +197,38 @@ function compressSection(name: string, result: CompressResult): string {
   ].join('\n\n')
 }
 
-/** Original and small on each target; labels are alike but for their first word. */
+/**
+ * Original and small on each target, then the original on the first runtime against the small one on
+ * the last of the same comparison. Labels are alike but for their first word.
+ */
 function pairs({ comparisons }: CompressResult) {
-  return comparisons.flatMap(({ timings }) =>
-    timings.flatMap((small) => {
-      const where = /^small(,? .+)$/.exec(small.name)?.[1]
-      const original = timings.find((one) => one.name === `original${where}`)
-      if (where === undefined || original === undefined) return []
-      const target = where.replace(/^,? (?:on )?/, '')
-      const ratios = original.rounds.map((time, i) => time / small.rounds[i]!)
-      const ratio = ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)]!
-      return [{ target, was: original.medianMs, now: small.medianMs, ratio }]
-    }),
-  )
+  const split = ({ name }: ResultTiming) => /^(original|small),? (?:on )?(.+)$/.exec(name)
+  return comparisons.flatMap(({ timings }) => {
+    const sides = (word: string) => timings.filter((one) => split(one)?.[1] === word)
+    const [originals, smalls] = [sides('original'), sides('small')]
+    const alike = smalls.flatMap((small) => {
+      const where = split(small)![2]!
+      const original = originals.find((one) => split(one)![2] === where)
+      return original ? [pair(where, original, small)] : []
+    })
+    const [first, last] = [originals[0], smalls.at(-1)]
+    if (alike.length < 2 || first === undefined || last === undefined) return alike
+    return [...alike, pair(`${split(first)![2]} → ${split(last)![2]}`, first, last)]
+  })
+}
+
+function pair(target: string, original: ResultTiming, small: ResultTiming) {
+  const ratios = original.rounds.map((time, i) => time / small.rounds[i]!).sort((a, b) => a - b)
+  const speedup = {
+    median: ratios[Math.floor(ratios.length / 2)]!,
+    low: ratios[0]!,
+    high: ratios.at(-1)!,
+  }
+  return { target, was: original.medianMs, now: small.medianMs, speedup }
 }
 
 function facts(result: Result): string {
-  const { device, engines, conditions, startedAt } = result
+  const { device, engines, conditions, startedAt, revision } = result
   const { rounds, roundMs, load } = conditions
   const engineList = engines.map(({ name, version }) => `${name} ${version}`).join(', ')
   const sampling = roundMs > 0 ? `${rounds} rounds of ${roundMs} ms` : `${rounds} rounds`
@@ -221,7 +236,7 @@ function facts(result: Result): string {
   const note = isBusy(result)
     ? ' **Others used the processor during this run: read ratios and spreads, not milliseconds.**'
     : ''
-  return `${startedAt.slice(0, 10)}, ${device.cpu}, ${device.cores} cores, ${runtimeOf(result)}, ${threads(result)}, ${engineList}; ${sampling}${loads}.${note}`
+  return `${startedAt.slice(0, 10)}, ${device.cpu}, ${device.cores} cores, ${runtimeOf(result)}, ${threads(result)}, ${engineList}; ${sampling}${loads}${revision ? `; code ${revision}` : ''}.${note}`
 }
 
 function runtimeOf({ device: { node, v8 } }: Result): string {
@@ -257,12 +272,13 @@ function cell(found: ResultTiming | undefined): string {
   return found ? `${ms(found.medianMs)} (${ms(found.lowMs)}–${ms(found.highMs)})` : '–'
 }
 
-function spread({ speedup: { median, low, high } }: ResultTiming): string {
+function spread({ speedup: { median, low, high } }: Pick<ResultTiming, 'speedup'>): string {
   return `${median.toFixed(2)}× (${low.toFixed(2)}–${high.toFixed(2)})`
 }
 
 function ms(value: number | undefined): string {
   if (value === undefined) return '–'
+  if (value < 0.1) return value.toPrecision(2)
   return value < 1 ? value.toFixed(3) : value < 100 ? value.toFixed(2) : value.toFixed(0)
 }
 

@@ -62,6 +62,8 @@ const skipped = z.object({ name: z.string(), reason: z.string() })
 const head = {
   format: z.literal(1),
   startedAt: z.string(),
+  /** Commit of the code that was timed. */
+  revision: z.string().optional(),
   device,
   conditions,
   engines: z.array(z.object({ name: z.string(), version: z.string() })),
