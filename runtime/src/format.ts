@@ -90,6 +90,11 @@ export interface BundleFile {
   readonly sha256: string
 }
 
+/** A WebAssembly module of the bundle, with what it needs of the engine. */
+export interface BundleCode extends BundleFile {
+  readonly features: readonly ('simd128' | 'relaxed-simd')[]
+}
+
 /** Everything the runtime needs to know. */
 export interface Manifest {
   readonly format: 'tersor-bundle'
@@ -98,7 +103,9 @@ export interface Manifest {
   /** Size of the linear memory: constants, then the arena. */
   readonly memoryBytes: number
   readonly weights: BundleFile & { readonly address: number }
-  readonly code: BundleFile & { readonly features: readonly ('simd128' | 'relaxed-simd')[] }
+  readonly code: BundleCode
+  /** The same program, faster, for engines that have relaxed SIMD; `code` is for the others. */
+  readonly relaxed?: BundleCode
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
   /** In an order in which copying loses nothing. */
@@ -110,14 +117,21 @@ export const MANIFEST_FILE = 'manifest.json'
 
 const SINGLE_MAGIC = 0x31534554 // "TES1"
 
-/** Returns one file that holds manifest, code and weights. */
-export function packSingleFile(
-  manifest: Manifest,
-  code: Uint8Array,
-  weights: Uint8Array,
-): Uint8Array<ArrayBuffer> {
+/** What the files of a bundle hold. */
+export interface BundleContent {
+  readonly manifest: Manifest
+  readonly code: Uint8Array
+  readonly weights: Uint8Array
+  /** Present where the manifest lists it, unless it was left behind. */
+  readonly relaxed?: Uint8Array
+}
+
+/** Returns one file that holds manifest, code, weights, and the relaxed code where there is one. */
+export function packSingleFile(content: BundleContent): Uint8Array<ArrayBuffer> {
+  const { manifest, code, weights, relaxed = new Uint8Array() } = content
   const text = new TextEncoder().encode(JSON.stringify(manifest))
-  const bytes = new Uint8Array(16 + text.length + code.length + weights.length)
+  const size = 16 + text.length + code.length + weights.length
+  const bytes = new Uint8Array(size + relaxed.length)
   const header = new DataView(bytes.buffer)
   header.setUint32(0, SINGLE_MAGIC, true)
   header.setUint32(4, text.length, true)
@@ -126,15 +140,12 @@ export function packSingleFile(
   bytes.set(text, 16)
   bytes.set(code, 16 + text.length)
   bytes.set(weights, 16 + text.length + code.length)
+  bytes.set(relaxed, size)
   return bytes
 }
 
 /** Splits a single-file bundle. Throws BundleError when it is not one, or is truncated. */
-export function unpackSingleFile(bytes: Uint8Array): {
-  manifest: Manifest
-  code: Uint8Array
-  weights: Uint8Array
-} {
+export function unpackSingleFile(bytes: Uint8Array): BundleContent {
   if (bytes.length < 16)
     fail(`the file has ${bytes.length} bytes, less than the header of a bundle`)
   const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -145,14 +156,30 @@ export function unpackSingleFile(bytes: Uint8Array): {
     number,
     number,
   ]
-  const expected = 16 + text + code + weights
-  if (bytes.length !== expected)
-    fail(`the file has ${bytes.length} bytes, its header says ${expected}: it is truncated`)
+  const end = 16 + text + code + weights
+  const expect = (size: number) =>
+    fail(`the file has ${bytes.length} bytes, its header says ${size}: it is truncated`)
+  if (bytes.length < end) expect(end)
+  const manifest = parseManifest(new TextDecoder().decode(bytes.subarray(16, 16 + text)))
+  const relaxed = manifest.relaxed?.bytes ?? 0
+  if (bytes.length !== end + relaxed) expect(end + relaxed)
   return {
-    manifest: parseManifest(new TextDecoder().decode(bytes.subarray(16, 16 + text))),
+    manifest,
     code: bytes.subarray(16 + text, 16 + text + code),
-    weights: bytes.subarray(16 + text + code),
+    weights: bytes.subarray(16 + text + code, end),
+    ...(relaxed > 0 && { relaxed: bytes.subarray(end) }),
   }
+}
+
+// (module (func (drop (f32x4.relaxed_madd (v128.const …) (v128.const …) (v128.const …)))), splats of zero.
+const PROBE = [
+  [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 20, 1, 18, 0],
+  [65, 0, 253, 17, 65, 0, 253, 17, 65, 0, 253, 17, 253, 133, 2, 26, 11],
+].flat()
+
+/** True where the engine has relaxed SIMD: the runtime then takes the relaxed code of a bundle. */
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(Uint8Array.from(PROBE))
 }
 
 /** Parses and checks a manifest's text. Throws BundleError that names the field. */
@@ -180,11 +207,13 @@ export function checkManifest(value: unknown): Manifest {
   const weights = file(m.weights, 'weights')
   const address = count(record(m.weights, 'weights').address, 'weights.address')
   if (address + weights.bytes > memoryBytes) fail('"weights" lie outside the memory')
-  file(m.code, 'code')
-  list(record(m.code, 'code').features, 'code.features').forEach((feature) => {
-    if (feature !== 'simd128' && feature !== 'relaxed-simd')
-      fail(`unknown feature ${JSON.stringify(feature)} in "code.features"`)
-  })
+  for (const field of m.relaxed === undefined ? ['code'] : ['code', 'relaxed']) {
+    file(m[field], field)
+    list(record(m[field], field).features, `${field}.features`).forEach((feature) => {
+      if (feature !== 'simd128' && feature !== 'relaxed-simd')
+        fail(`unknown feature ${JSON.stringify(feature)} in "${field}.features"`)
+    })
+  }
   list(m.inputs, 'inputs').forEach((item, i) => {
     boundValue(item, `inputs[${i}]`, memoryBytes)
     inputDescription(record(item, '').description, `inputs[${i}].description`)

@@ -1,47 +1,52 @@
 // Where a bundle comes from: a folder or single file by path or URL, its bytes, or its parts.
 import {
+  type BundleContent,
   BundleError,
   checkManifest,
+  hasRelaxedSimd,
   MANIFEST_FILE,
-  type Manifest,
   parseManifest,
   unpackSingleFile,
 } from './format.ts'
 import type { BundleParts } from './instance.ts'
 
 /** What `load` accepts. */
-export type BundleSource =
-  | string
-  | URL
-  | Uint8Array
-  | ArrayBuffer
-  | { readonly manifest: Manifest; readonly code: Uint8Array; readonly weights: Uint8Array }
+export type BundleSource = string | URL | Uint8Array | ArrayBuffer | BundleContent
 
 /** True in Node and in runtimes that look like it. */
 export const isNode = typeof process !== 'undefined' && process.versions?.node !== undefined
 
-/** Reads and checks a bundle. Throws BundleError when it cannot be read or is not one. */
+/**
+ * Reads and checks a bundle; of its codes only the one this engine runs best remains.
+ * Throws BundleError when it cannot be read or is not one.
+ */
 export async function readBundle(source: BundleSource): Promise<BundleParts> {
-  if (source instanceof ArrayBuffer) return unpackSingleFile(new Uint8Array(source))
-  if (source instanceof Uint8Array) return unpackSingleFile(source)
+  if (source instanceof ArrayBuffer) return choose(unpackSingleFile(new Uint8Array(source)))
+  if (source instanceof Uint8Array) return choose(unpackSingleFile(source))
   if (typeof source === 'string' || source instanceof URL) return readFrom(String(source))
-  const { manifest, code, weights } = source
-  return { manifest: checkManifest(manifest), code, weights }
+  return choose({ ...source, manifest: checkManifest(source.manifest) })
+}
+
+function choose({ manifest, code, relaxed, weights }: BundleContent): BundleParts {
+  return relaxed && manifest.relaxed && hasRelaxedSimd()
+    ? { manifest: { ...manifest, code: manifest.relaxed }, code: relaxed, weights }
+    : { manifest, code, weights }
 }
 
 async function readFrom(place: string): Promise<BundleParts> {
   const read = /^(https?|data):/.test(place) || !isNode ? fetched : fileOf
   const isSingle = !/[/\\]$/.test(place) && /\.tersor(\?.*)?$/.test(place)
   if (isSingle && (read === fetched || (await isFile(place))))
-    return unpackSingleFile(await read(place))
+    return choose(unpackSingleFile(await read(place)))
   const folder = place.replace(/[/\\]?(manifest\.json)?$/, '')
   const text = await read(`${folder}/${MANIFEST_FILE}`)
   const manifest = parseManifest(new TextDecoder().decode(text))
+  const file = (manifest.relaxed && hasRelaxedSimd() && manifest.relaxed) || manifest.code
   const [code, weights] = await Promise.all([
-    read(`${folder}/${manifest.code.file}`),
+    read(`${folder}/${file.file}`),
     read(`${folder}/${manifest.weights.file}`),
   ])
-  return { manifest, code, weights }
+  return { manifest: { ...manifest, code: file }, code, weights }
 }
 
 async function fetched(url: string): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 // Compiled → files: a folder with manifest, code and weights, or one single file. Node only.
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { MANIFEST_FILE, packSingleFile } from '@tersor/runtime/format'
+import { hasRelaxedSimd, MANIFEST_FILE, packSingleFile } from '@tersor/runtime/format'
 import type { Compiled } from './compile.ts'
 
 /** Files that were written, with their sizes. */
@@ -12,7 +12,7 @@ export interface WrittenBundle {
 
 /** Writes a bundle folder. It appears complete or not at all; a bundle already there is replaced. */
 export async function writeBundle(compiled: Compiled, folder: string): Promise<WrittenBundle> {
-  const { manifest, code, weights } = compiled
+  const { manifest, code, relaxed, weights } = compiled
   const target = resolve(folder)
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`)
   const text = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)
@@ -20,6 +20,8 @@ export async function writeBundle(compiled: Compiled, folder: string): Promise<W
   await mkdir(temporary, { recursive: true })
   try {
     await writeFile(join(temporary, manifest.code.file), code)
+    if (relaxed && manifest.relaxed)
+      await writeFile(join(temporary, manifest.relaxed.file), relaxed)
     await writeFile(join(temporary, manifest.weights.file), weights)
     await writeFile(join(temporary, MANIFEST_FILE), text)
     await rm(target, { recursive: true, force: true })
@@ -28,12 +30,18 @@ export async function writeBundle(compiled: Compiled, folder: string): Promise<W
     await rm(temporary, { recursive: true, force: true })
     throw error
   }
-  return { path: target, sizeBytes: text.length + code.length + weights.length }
+  const sizeBytes = text.length + code.length + (relaxed?.length ?? 0) + weights.length
+  return { path: target, sizeBytes }
 }
 
 /** Returns a bundle as one file, for `load` or to be written as `name.tersor`. */
-export function singleFile({ manifest, code, weights }: Compiled): Uint8Array<ArrayBuffer> {
-  return packSingleFile(manifest, code, weights)
+export function singleFile(compiled: Compiled): Uint8Array<ArrayBuffer> {
+  return packSingleFile(compiled)
+}
+
+/** Returns the code that the runtime chooses in this engine. */
+export function codeHere({ code, relaxed }: Compiled): Uint8Array {
+  return relaxed && hasRelaxedSimd() ? relaxed : code
 }
 
 /** Writes a bundle as one file, under a temporary name first. */

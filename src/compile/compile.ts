@@ -39,7 +39,10 @@ export interface CompileOptions {
   readonly description?: BundleDescription
   /** Outputs that are the next run's inputs, output name → input name: they stay in memory. */
   readonly state?: Readonly<Record<string, string>>
-  /** Relaxed-SIMD multiply-add: faster where it exists (Chrome 114, Node 22), invalid elsewhere. */
+  /**
+   * Relaxed-SIMD multiply-add: faster where it exists (Chrome 114, Node 22), invalid elsewhere.
+   * Default: code with and code without it, the runtime chooses; true or false: only that code.
+   */
   readonly fma?: boolean
   /** Export every kernel function by name, to time it alone. */
   readonly exportKernels?: boolean
@@ -49,10 +52,14 @@ export interface CompileOptions {
 /** Addresses are signed 32-bit constants in the code. */
 const PAGE_LIMIT = 32767
 
+const RELAXED = ['simd128', 'relaxed-simd'] as const
+
 /** A compiled model: the files of its bundle, and how it came about. */
 export interface Compiled {
   readonly manifest: Manifest
   readonly code: Uint8Array
+  /** The same program with relaxed SIMD, beside code that runs everywhere. */
+  readonly relaxed?: Uint8Array
   readonly weights: Uint8Array
   readonly program: PlacedProgram
   /** Kernel functions the module contains. */
@@ -66,7 +73,7 @@ export interface Compiled {
  * Throws CompileError that names every node no kernel runs, with the reasons.
  */
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
-  const { fma = false, exportKernels = false } = options
+  const { fma, exportKernels = false } = options
   const bindings = bindingsOf(model, options)
   const { model: fixed, analysis, selection, origins } = fixModel(deployModel(model, bindings))
   const { offers } = selection
@@ -84,17 +91,20 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     throw new CompileError(
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
-  const code = emitModule({
-    functions,
-    run: program.steps.map((step) => ({
-      kind: 'call',
-      function: step.function.name,
-      args: step.addresses,
-    })),
-    memory: { kind: 'import', pages },
-    fma,
-    exportKernels,
-  })
+  const emit = (fma: boolean) =>
+    emitModule({
+      functions,
+      run: program.steps.map((step) => ({
+        kind: 'call',
+        function: step.function.name,
+        args: step.addresses,
+      })),
+      memory: { kind: 'import', pages },
+      fma,
+      exportKernels,
+    })
+  const code = emit(fma ?? false)
+  const relaxed = fma === undefined ? emit(true) : undefined
   const { description } = options
   checkDescription(model, description)
   for (const [name, image] of Object.entries(description?.inputs ?? {}))
@@ -131,13 +141,29 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       file: 'kernels.wasm',
       bytes: code.length,
       sha256: sha256(code),
-      features: fma ? ['simd128', 'relaxed-simd'] : ['simd128'],
+      features: fma ? RELAXED : ['simd128'],
     },
+    ...(relaxed && {
+      relaxed: {
+        file: 'kernels-relaxed.wasm',
+        bytes: relaxed.length,
+        sha256: sha256(relaxed),
+        features: RELAXED,
+      },
+    }),
     inputs,
     outputs,
     ...(options.state && { state: orderState(options.state, inputs, outputs) }),
   }
-  return { manifest, code, weights: program.constants, program, functions, report }
+  return {
+    manifest,
+    code,
+    ...(relaxed && { relaxed }),
+    weights: program.constants,
+    program,
+    functions,
+    report,
+  }
 }
 
 function storedAs(name: string, dtype: Dtype): Pick<BundleInput, 'dtype' | 'storage'> {

@@ -1,4 +1,5 @@
 // Compiled → a running program in this process: whole runs and single steps, for timing.
+import { codeHere } from '../compile/bundle.ts'
 import type { Compiled } from '../compile/compile.ts'
 import { invariant } from '../util/errors.ts'
 
@@ -12,10 +13,10 @@ export interface RunningProgram {
 
 /** Instantiates a compiled model and fills its weights in. Inputs hold small random numbers. */
 export async function startProgram(compiled: Compiled): Promise<RunningProgram> {
-  const { manifest, code, weights, program } = compiled
+  const { manifest, weights, program } = compiled
   const memory = new WebAssembly.Memory({ initial: Math.ceil(manifest.memoryBytes / 65536) })
   // A Uint8Array is a BufferSource; the DOM types doubt it for shared buffers only.
-  const module = await WebAssembly.compile(code as BufferSource)
+  const module = await WebAssembly.compile(codeHere(compiled) as BufferSource)
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
   new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
   for (const { address, shape, storage } of manifest.inputs) {

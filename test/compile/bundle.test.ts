@@ -2,8 +2,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BundleError, InputError, load } from '@tersor/runtime'
-import { checkManifest, type ImageDescription, parseManifest } from '@tersor/runtime/format'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  checkManifest,
+  hasRelaxedSimd,
+  type ImageDescription,
+  parseManifest,
+} from '@tersor/runtime/format'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { singleFile, writeBundle, writeSingleFile } from '../../src/compile/bundle.ts'
 import { compile } from '../../src/compile/compile.ts'
 import { sha256 } from '../../src/compile/sha256.ts'
@@ -12,6 +17,9 @@ import { build, conv } from './bundle-harness.ts'
 const compiled = compile(build([[1, 3, 6, 5]], (b, x) => b.op('Relu', [conv(b, x, 5)])))
 const input = Float32Array.from({ length: 90 }, (_, i) => Math.sin(i))
 const expected = async () => (await load(compiled)).run({ x0: input })
+
+/** The file with the code that this engine runs. */
+const code = hasRelaxedSimd() ? 'kernels-relaxed.wasm' : 'kernels.wasm'
 
 let folder: string
 beforeEach(async () => {
@@ -35,30 +43,80 @@ describe('bundle', () => {
     await writeBundle(compiled, join(folder, 'bundle'))
     expect(await readdir(folder)).toEqual(['bundle'])
     expect((await readdir(join(folder, 'bundle'))).sort()).toEqual([
+      'kernels-relaxed.wasm',
       'kernels.wasm',
       'manifest.json',
       'weights.bin',
     ])
   })
 
-  it.each(['kernels.wasm', 'weights.bin', 'manifest.json'])(
-    'refuses a truncated %s',
-    async (name) => {
-      const path = join(folder, 'bundle')
-      await writeBundle(compiled, path)
-      const bytes = await readFile(join(path, name))
-      await writeFile(join(path, name), bytes.subarray(0, bytes.length - 5))
-      await expect(load(path)).rejects.toThrow(BundleError)
-    },
-  )
+  it.each([code, 'weights.bin', 'manifest.json'])('refuses a truncated %s', async (name) => {
+    const path = join(folder, 'bundle')
+    await writeBundle(compiled, path)
+    const bytes = await readFile(join(path, name))
+    await writeFile(join(path, name), bytes.subarray(0, bytes.length - 5))
+    await expect(load(path)).rejects.toThrow(BundleError)
+  })
 
-  it.each(['kernels.wasm', 'weights.bin'])('refuses an altered %s', async (name) => {
+  it.each([code, 'weights.bin'])('refuses an altered %s', async (name) => {
     const path = join(folder, 'bundle')
     await writeBundle(compiled, path)
     const bytes = await readFile(join(path, name))
     bytes[bytes.length >> 1]! ^= 1
     await writeFile(join(path, name), bytes)
     await expect(load(path)).rejects.toThrow(/was altered/)
+  })
+
+  describe('with two codes', () => {
+    const choose = (relaxed: boolean) => vi.spyOn(WebAssembly, 'validate').mockReturnValue(relaxed)
+    afterEach(() => {
+      vi.restoreAllMocks()
+    })
+
+    it('loads only the code that the engine runs best', async () => {
+      const path = join(folder, 'bundle')
+      await writeBundle(compiled, path)
+      const { manifest } = compiled
+      const files = { true: manifest.relaxed!.file, false: manifest.code.file }
+      for (const relaxed of [true, false]) {
+        choose(relaxed)
+        await rm(join(path, files[`${relaxed}`]))
+        await expect(load(path)).rejects.toThrow(files[`${relaxed}`])
+        await writeBundle(compiled, path)
+      }
+    })
+
+    it('chooses alike in a folder, a single file, and parts', async () => {
+      const path = join(folder, 'bundle')
+      await writeBundle(compiled, path)
+      choose(false)
+      const reference = await (await load({ ...compiled, relaxed: new Uint8Array() })).run({
+        x0: input,
+      })
+      for (const source of [path, singleFile(compiled)])
+        expect(await (await load(source)).run({ x0: input })).toEqual(reference)
+      choose(true)
+      const altered = compiled.relaxed!.map((byte, i) => (i === 40 ? byte ^ 1 : byte))
+      for (const source of [
+        { ...compiled, relaxed: altered },
+        singleFile({ ...compiled, relaxed: altered }),
+      ])
+        await expect(load(source)).rejects.toThrow(/"kernels-relaxed.wasm" was altered/)
+    })
+
+    it('runs bundles that have one code', async () => {
+      choose(true)
+      const only = compile(
+        build([[1, 3, 6, 5]], (b, x) => b.op('Relu', [conv(b, x, 5)])),
+        {
+          fma: false,
+        },
+      )
+      expect(only.manifest.relaxed).toBeUndefined()
+      expect(await (await load(singleFile(only))).run({ x0: input })).toBeDefined()
+      const { relaxed: _, ...base } = compiled
+      expect(await (await load(base)).run({ x0: input })).toBeDefined()
+    })
   })
 
   it('refuses a missing folder and a truncated single file with one clear error', async () => {

@@ -39,7 +39,7 @@ export const compile = defineCommand({
     ),
     bind: bindOption,
     ...describeOptions,
-    fma: toggle('use relaxed SIMD: faster, needs Chrome 114 or Node 22'),
+    fma: toggle('only code with relaxed SIMD, which needs Chrome 114 or Node 22'),
     weightsFile: toggle('with --target c: weights in a file of their own, not in the code'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
   },
@@ -61,7 +61,7 @@ export const compile = defineCommand({
       : undefined
     const compiled = compileModel(model, {
       batch,
-      fma: fma && !isC,
+      ...(isC ? { fma: false } : fma && { fma }),
       bindings: parseBindings(options.bind, original),
       name: nameOf(path!),
       ...(description && { description }),
