@@ -12,7 +12,6 @@ import { type Candidate, compare } from '../src/profile/measure.ts'
 import { Workbench } from '../src/profile/prepare.ts'
 import { startProgram } from '../src/profile/program.ts'
 import { layersOf } from './lib/layers.ts'
-import { hasRelaxedSimd } from './lib/relaxed.ts'
 import { currentLoad, type KernelsResult, writeResult } from './lib/results.ts'
 import { revision } from './lib/revision.ts'
 import { chosenSubjects, modelOf } from './lib/subjects.ts'
@@ -80,7 +79,7 @@ console.log(`wrote ${path}`)
 
 // Our kernel alone. Calls shorter than the clock can tell are timed several at once.
 async function kernelOf(model: Model): Promise<Candidate> {
-  const program = await startProgram(compile(model, { exportKernels: true, fma: hasRelaxedSimd() }))
+  const program = await startProgram(compile(model, { exportKernels: true }))
   const time = (calls: number) => {
     const start = performance.now()
     for (let i = 0; i < calls; i++) program.runSteps()

@@ -61,7 +61,7 @@ const server = createServer(async (request, response) => {
   const url = new URL(request.url!, 'http://localhost')
   const path = normalize(url.pathname)
   try {
-    const body = await content(path, url.searchParams.has('relaxed'))
+    const body = await content(path)
     response.setHeader(
       'content-type',
       types[extname(path) || '.html'] ?? 'application/octet-stream',
@@ -85,16 +85,14 @@ const address = `http://127.0.0.1:${port}/?${query}`
 if (options.headless) await runHeadless(address)
 else console.log(`Open ${address}; Ctrl-C ends`)
 
-async function content(path: string, relaxed: boolean): Promise<Uint8Array | string> {
+async function content(path: string): Promise<Uint8Array | string> {
   if (path === '/models.json')
     return JSON.stringify(found.map(({ name, note, input, macs }) => ({ name, note, input, macs })))
   const asked = /^\/models\/([\w-]+)\.(onnx|tersor)$/.exec(path)
   if (asked !== null) {
     const subject = found.find(({ name }) => name === asked[1])
     if (subject === undefined) throw new Error(`no model ${asked[1]}`)
-    return asked[2] === 'onnx'
-      ? subject.bytes
-      : singleFile(compile(subject.model, { fma: relaxed }))
+    return asked[2] === 'onnx' ? subject.bytes : singleFile(compile(subject.model))
   }
   const [, folder, rest] = /^\/(runtime|ort)\/([\w.-]+)$/.exec(path) ?? []
   if (folder !== undefined) return readFile(join(folders[folder]!, rest!))

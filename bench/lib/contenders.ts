@@ -7,7 +7,6 @@ import type { Model } from '../../src/ir/graph.ts'
 import { type Candidate, candidateOf } from '../../src/profile/measure.ts'
 import { sampleFeeds, type Workbench } from '../../src/profile/prepare.ts'
 import type { TargetName } from '../../src/profile/target.ts'
-import { hasRelaxedSimd } from './relaxed.ts'
 import { type TfjsWasm, tfjsModel } from './tfjs.ts'
 
 /** Runtimes that are compared; the first is the baseline. */
@@ -77,7 +76,7 @@ export async function prepare(
   let built: { file: Uint8Array; code: Uint8Array; ms: number } | undefined
   await enter('tersor', async () => {
     const started = performance.now()
-    const compiled = compile(model, { fma: hasRelaxedSimd() })
+    const compiled = compile(model)
     built = {
       file: singleFile(compiled),
       code: compiled.code,

@@ -84,9 +84,14 @@ function modelsSummary(results: readonly ModelsResult[]): string {
     return [
       name,
       found.find(Boolean)?.input ?? '',
-      ...found.flatMap((row) => {
+      ...found.flatMap((row, i) => {
         const [theirs, ours] = ['ort-web', 'tersor'].map((who) => timing(row?.timings, who))
-        return [ms(theirs?.medianMs), ms(ours?.medianMs), ours ? spread(ours) : '–']
+        const time = (one?: ResultTiming) => ms(isBusy(results[i]!) ? one?.minMs : one?.medianMs)
+        return [
+          time(theirs),
+          time(ours),
+          ours && theirs ? faster(ours, theirs, isBusy(results[i]!)) : '–',
+        ]
       }),
     ]
   })
@@ -108,7 +113,9 @@ function modelsSection(name: string, result: ModelsResult): string {
     millions(macs),
     ...who.flatMap((one) => {
       const found = timing(timings, one)
-      return one === timings[0]!.name ? [cell(found)] : [cell(found), found ? spread(found) : '–']
+      return one === timings[0]!.name
+        ? [cell(found)]
+        : [cell(found), found ? faster(found, timings[0]!, isBusy(result)) : '–']
     }),
   ])
   const heads = who.flatMap((one, i) => (i === 0 ? [`${one}, ms`] : [`${one}, ms`, 'faster']))
@@ -164,14 +171,15 @@ function kernelsSection(name: string, result: KernelsResult): string {
     const rows = result.rows.filter((row) => row.model === model)
     const lines = rows.map(({ layer, kernel, count, macs, timings }) => {
       const [theirs, ours] = ['ort-web', 'tersor'].map((one) => timing(timings, one))
-      const rate = ours ? ((2 * macs) / ours.medianMs / 1e6).toFixed(1) : '–'
+      const time = isBusy(result) ? ours?.minMs : ours?.medianMs
+      const rate = time ? ((2 * macs) / time / 1e6).toFixed(1) : '–'
       return [
         layer,
         String(count),
         kernel,
         cell(theirs),
         cell(ours),
-        ours ? spread(ours) : '–',
+        ours && theirs ? faster(ours, theirs, isBusy(result)) : '–',
         rate,
       ]
     })
@@ -234,7 +242,7 @@ function facts(result: Result): string {
   const sampling = roundMs > 0 ? `${rounds} rounds of ${roundMs} ms` : `${rounds} rounds`
   const loads = load ? `, load ${load.map((value) => value.toFixed(1)).join(' → ')}` : ''
   const note = isBusy(result)
-    ? ' **Others used the processor during this run: read ratios and spreads, not milliseconds.**'
+    ? ' **Others used the processor during this run: ratios are of the least times, and medians in milliseconds say little.**'
     : ''
   return `${startedAt.slice(0, 10)}, ${device.cpu}, ${device.cores} cores, ${runtimeOf(result)}, ${threads(result)}, ${engineList}; ${sampling}${loads}${revision ? `; code ${revision}` : ''}.${note}`
 }
@@ -252,7 +260,9 @@ function isBusy({ conditions: { load }, device: { cores } }: Result): boolean {
 }
 
 function busy(results: readonly Result[]): string {
-  return results.some(isBusy) ? 'others used the processor meanwhile; ' : ''
+  return results.some(isBusy)
+    ? 'others used the processor meanwhile, so these are the least times; '
+    : ''
 }
 
 function threads({ conditions }: Result): string {
@@ -270,6 +280,13 @@ function timing(timings: readonly ResultTiming[] | undefined, name: string) {
 /** Median with the 10th and 90th percentile. */
 function cell(found: ResultTiming | undefined): string {
   return found ? `${ms(found.medianMs)} (${ms(found.lowMs)}–${ms(found.highMs)})` : '–'
+}
+
+// Where others took the processor away, medians say who was interrupted: the least times say more.
+function faster(found: ResultTiming, base: ResultTiming, isBusyRun: boolean): string {
+  return isBusyRun
+    ? `${(base.minMs / found.minMs).toFixed(2)}× (least ${ms(found.minMs)})`
+    : spread(found)
 }
 
 function spread({ speedup: { median, low, high } }: Pick<ResultTiming, 'speedup'>): string {

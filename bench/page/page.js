@@ -15,8 +15,7 @@ const warmupMs = Number(query.get('warmup-ms') ?? 1500)
 async function race({ name, note, input, macs }) {
   const bytesOf = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer())
   const onnx = await bytesOf(`/models/${name}.onnx`)
-  const relaxed = WebAssembly.validate(relaxedModule) ? '?relaxed' : ''
-  const bundle = await load(await bytesOf(`/models/${name}.tersor${relaxed}`), { worker: false })
+  const bundle = await load(await bytesOf(`/models/${name}.tersor`), { worker: false })
   const session = await ort.InferenceSession.create(onnx, { executionProviders: ['wasm'] })
   const values = bundle.inputs.map(({ name, shape }) => {
     const size = shape.reduce((product, dim) => product * dim, 1)
@@ -98,12 +97,6 @@ function percentile(values, p) {
   const low = sorted[Math.floor(at)]
   return low + (sorted[Math.ceil(at)] - low) * (at - Math.floor(at))
 }
-
-// f32x4.relaxed_madd of three parameters.
-const relaxedModule = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0],
-  ...[10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11],
-)
 
 /** Runs all models; the result is what bench/results stores as rows. */
 async function raceAll() {
