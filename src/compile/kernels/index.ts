@@ -2,6 +2,7 @@
 import type { Kernel } from '../kernel.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { depthwise } from './depthwise.ts'
+import { depthwisePlanes } from './depthwise-planes.ts'
 import { argExtreme, gatherScan } from './lookup.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
@@ -20,6 +21,7 @@ const kernels: readonly Kernel[] = [
   convTransposeGemm,
   spmm,
   depthwise,
+  depthwisePlanes,
   matmul,
   gemm,
   maxPool,

@@ -36,16 +36,17 @@ export function loadEvery(from: Address, lanes: Lanes, step: number): TileExpr {
   return shuffle(load(from), load(shift(from, 12)), [0, 2, 5, 7])
 }
 
-/** Returns loops over all pixels of a plane, in tiles of up to `size` vectors. */
+/** Returns loops over all pixels of a plane, in tiles of up to `size` vectors; `apart` keeps short rows apart, for less code. */
 export function planeTiles(
-  plane: { readonly rows: number; readonly columns: number },
+  plane: { readonly rows: number; readonly columns: number; readonly apart?: boolean },
   size: number,
   body: (tile: PlaneTile) => readonly TileStatement[],
 ): TileStatement[] {
-  const { rows, columns } = plane
+  const { rows, columns, apart = false } = plane
   const inRow = Math.ceil(columns / 4)
   // Short rows are taken together, so that tiles are full.
-  const together = inRow >= 2 * size ? 1 : Math.min(rows, size / greatestDivisor(inRow, size))
+  const together =
+    apart || inRow >= 2 * size ? 1 : Math.min(rows, size / greatestDivisor(inRow, size))
   const groups = Math.floor(rows / together)
   const part = (from: number, count: number, y: string | undefined): TileStatement[] => {
     const whole = count === 1 ? Math.floor(columns / 4 / size) : 0

@@ -8,20 +8,14 @@ import { intOf } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
 import { recogniseSparsity, type SparseWeight, structureName } from '../../ir/sparsity.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
-import { CHW, type ChwGeometry, chw, chwGeometry } from '../layout.ts'
+import { CHW, chw, chwGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
-import { at, get, loadLanes, loadSplat, loop, madd, nnz, set, store } from '../tile/build.ts'
-import type { Address, TileFunction, TileLeaf, TileStatement } from '../tile/nodes.ts'
+import { at, get, loadSplat, loop, madd, nnz, set } from '../tile/build.ts'
+import type { TileFunction, TileLeaf, TileStatement } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
-import {
-  absorb,
-  applyEpilogue,
-  type Epilogue,
-  epilogueKey,
-  epilogueValues,
-  packEpilogue,
-} from './epilogue.ts'
+import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
+import { type PlaneFrame, type PlaneStride, planeFrame } from './plane-frame.ts'
 import { loadEvery, overlaps, type PlaneTile, planeTiles } from './plane-tiles.ts'
 import {
   packTable,
@@ -31,8 +25,8 @@ import {
   type Width,
 } from './spmm-table.ts'
 
-/** Time per stored weight against a weight of the dense kernel, on V8 11 without FMA (kernels.md §2.1). */
-const PRICE = { 1: 1.45, 2: 1.1, 4: 1.1 } as const
+/** Time per stored weight against a weight of the dense kernel: 128-512 at 28×28, Node 20, bench/kernels/sparse.ts. */
+const PRICE = { 1: 1.45, 2: 1.1, 4: 1.2 } as const
 /** A strided vector is two loads and a shuffle, shared by the channels of a block. */
 const STRIDE_PRICE = 0.6
 /** What a block costs per pixel besides its entries. */
@@ -151,142 +145,79 @@ interface Plan {
 
 function emit({ input, output, y, x }: Problem, plan: Plan): TileFunction {
   const { epilogue, layouts, table } = plan
-  const a = chwGeometry(input, layouts.inputs[0]!)
-  const out = chwGeometry(output, layouts.outputs[0]!)
-  const values = layouts.inputs.slice(1).map((layout) => chwGeometry(output, layout))
-  const tableAt = layouts.inputs.length
-  const isValue = epilogue.operands.map((operand) => operand.kind === 'value')
-  const channelOperands = isValue.filter((v) => !v).length
-  let [nextValue, nextChannel] = [1, tableAt + 2]
-  const operands = isValue.map((v) =>
-    v
-      ? { base: nextValue, geometry: values[nextValue++ - 1]! }
-      : { base: nextChannel++, geometry: undefined },
-  )
-  const nest: Nest = {
-    a,
-    stride: { y: y.inStep, x: x.inStep },
-    out: { base: tableAt + 2 + channelOperands, geometry: out },
-    operands,
+  const frame = planeFrame({
+    name: 'spmm-f32',
+    input,
+    output,
+    layouts,
     epilogue,
-    tableAt,
-    range: table.range,
-  }
-  // Without halos and taps the rows of a plane are one long row.
+    constants: [
+      { name: 'table', bytes: table.bytes.length },
+      { name: 'bias', bytes: output[1]! * 4 },
+    ],
+  })
+  const { input: a, output: out } = frame
+  const stride = { y: y.inStep, x: x.inStep }
+  // Without halos, taps and strides the rows of a plane are one long row.
   const isFlat =
-    y.taps * x.taps * y.inStep * x.inStep === 1 &&
-    [a, out, ...values].every((g) => g.rowBytes === g.w * 4 && g.w === out.w) &&
+    frame.isFlat &&
+    y.taps * x.taps * stride.y * stride.x === 1 &&
+    a.rowBytes === out.rowBytes &&
     a.h === out.h
   const plane = isFlat ? { rows: 1, columns: out.h * out.w } : { rows: out.h, columns: out.w }
-  return {
-    name: 'spmm-f32',
-    parameters: [
-      'x',
-      ...values.map((_, i) => `value${i}`),
-      'table',
-      'bias',
-      ...Array.from({ length: channelOperands }, (_, i) => `channel${i}`),
-      'out',
-    ],
-    extents: [
-      a.sizeBytes,
-      ...values.map((g) => g.sizeBytes),
-      table.bytes.length,
-      out.c * 4,
-      ...Array.from({ length: channelOperands }, () => Math.ceil(out.c / 4) * 16),
-      out.sizeBytes,
-    ],
-    body: [
-      loop(
-        'n',
-        a.n,
-        planeTiles(plane, table.sections[0]!.width === 4 ? 2 : 4, (tile) =>
-          table.sections.map((section) => blockLoop(nest, section, tile)),
-        ),
+  const size = table.sections[0]!.width === 4 ? 2 : 4
+  return frame.wrap(
+    planeTiles(plane, size, (tile) =>
+      table.sections.map((section) =>
+        blockLoop({ frame, stride, range: table.range }, section, tile),
       ),
-    ],
-  }
+    ),
+  )
 }
 
 interface Nest {
-  readonly a: ChwGeometry
-  /** Input rows and columns per output row and column. */
-  readonly stride: { readonly y: number; readonly x: number }
-  readonly out: { readonly base: number; readonly geometry: ChwGeometry }
-  readonly operands: readonly {
-    readonly base: number
-    readonly geometry: ChwGeometry | undefined
-  }[]
-  readonly epilogue: Epilogue
-  readonly tableAt: number
+  readonly frame: PlaneFrame
+  readonly stride: PlaneStride
   readonly range: readonly [number, number]
 }
 
 // All blocks of a section for one tile.
 function blockLoop(nest: Nest, section: TableSection, tile: PlaneTile): TileStatement {
-  const { a, stride, out, operands, epilogue, tableAt, range } = nest
+  const { frame, stride, range } = nest
   const { width, firstChannel, blocks, entries, entryBytes, rows, start } = section
   const { vectors } = tile
   const channels = Array.from({ length: width }, (_, i) => i)
   const sum = (v: number, i: number) => `s${v}_${i}`
-  const place = (
-    g: ChwGeometry,
-    v: number,
-  ): { offset: number; strides: Record<string, number> } => ({
-    offset: vectors[v]!.row * g.rowBytes + vectors[v]!.column * 4,
-    strides: {
-      n: g.imageBytes,
-      ...(tile.y && { [tile.y]: g.rowBytes }),
-      ...(tile.x && { [tile.x]: 4 }),
-    },
-  })
-  const channelAt = (base: number, i: number): Address =>
-    at(base, (firstChannel + i) * 4, { o: width * 4 })
-  const planeAt = (base: number, g: ChwGeometry, { v, i }: { v: number; i: number }): Address => {
-    const { offset, strides } = place(g, v)
-    const moved = g.origin + (firstChannel + i) * g.planeBytes + offset
-    return at(base, moved, { ...strides, o: width * g.planeBytes })
-  }
+  const [table, bias] = [frame.constants, frame.constants + 1]
   const step: TileStatement[] = channels.map((i) =>
-    set(`w${i}`, loadSplat(at(tableAt, start + 4 + i * 4, { e: entryBytes }))),
+    set(`w${i}`, loadSplat(at(table, start + 4 + i * 4, { e: entryBytes }))),
   )
-  vectors.forEach(({ lanes }, v) => {
-    const { row, column } = vectors[v]!
-    const from = at(0, row * a.rowBytes * stride.y + column * 4 * stride.x, {
-      n: a.imageBytes,
-      ...(tile.y && { [tile.y]: a.rowBytes * stride.y }),
-      ...(tile.x && { [tile.x]: 4 * stride.x }),
-      p: 1,
-    })
-    step.push(set('x', loadEvery(from, lanes, stride.x)))
+  vectors.forEach((vector, v) => {
+    const from = frame.inputAt(tile, vector, stride)
+    const place = { ...from, strides: { ...from.strides, p: 1 } }
+    step.push(set('x', loadEvery(place, vector.lanes, stride.x)))
     for (const i of channels)
       step.push(set(sum(v, i), madd(get('x'), get(`w${i}`), get(sum(v, i)))))
   })
   return loop('o', blocks, [
-    ...channels.flatMap((i) =>
-      vectors.map((_, v) =>
-        set(sum(v, i), v === 0 ? loadSplat(channelAt(tableAt + 1, i)) : get(sum(0, i))),
-      ),
-    ),
+    ...channels.flatMap((i) => {
+      const offset = loadSplat(at(bias, (firstChannel + i) * 4, { o: width * 4 }))
+      return vectors.map((_, v) => set(sum(v, i), v === 0 ? offset : get(sum(0, i))))
+    }),
     nnz({
       name: 'e',
       cursor: 'p',
-      rows: at(tableAt, rows, { o: 4 }),
-      table: at(tableAt, start),
+      rows: at(table, rows, { o: 4 }),
+      table: at(table, start),
       entryBytes,
       entries,
       range,
       body: step as TileLeaf[],
     }),
     ...channels.flatMap((i) =>
-      vectors.map(({ lanes }, v) => {
-        const loaded = operands.map(({ base, geometry }) =>
-          geometry === undefined
-            ? loadSplat(channelAt(base, i))
-            : loadLanes(planeAt(base, geometry, { v, i }), lanes),
-        )
-        const target = planeAt(out.base, out.geometry, { v, i })
-        return store(target, applyEpilogue(epilogue, get(sum(v, i)), loaded), lanes)
+      vectors.map((vector, v) => {
+        const channel = { first: firstChannel + i, per: width }
+        return frame.storeAt({ tile, vector, channel }, sum(v, i))
       }),
     ),
   ])
