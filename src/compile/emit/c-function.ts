@@ -1,9 +1,17 @@
 // Tile function → C99. One statement of the Tile IR is one statement of C.
-import type { Address, TileExpr, TileFunction, VectorType } from '../tile/nodes.ts'
+import type { Address, TileExpr, TileFunction, TileLeaf, VectorType } from '../tile/nodes.ts'
 import { operandsOf, sharedNodes } from '../tile/build.ts'
 import { invariant } from '../../util/errors.ts'
 import { cFunctionOf, cType } from './c-prelude.ts'
-import { firstUse, registersSet, withoutDead, writtenParameters } from './c-registers.ts'
+import { jamTiles } from './c-jam.ts'
+import {
+  firstUse,
+  ownStatements,
+  registersSet,
+  withoutDead,
+  writtenParameters,
+} from './c-registers.ts'
+import { planWidening, type Widening } from './c-widen.ts'
 import {
   type LoweredLeaf,
   type LoweredNnz,
@@ -23,10 +31,10 @@ export interface CFunction {
 
 /** Writes a tile function as a static C function named `name`, with a comment line above it. */
 export function emitCFunction(source: TileFunction, name: string, comment: string): CFunction {
-  const fn = { ...source, body: withoutDead(source.body) }
+  const fn = { ...source, body: ownStatements(jamTiles(withoutDead(source.body))) }
   const { body } = lowerAddresses(fn)
   const writes = writtenParameters(fn.body)
-  const writer = new Writer(fn.name)
+  const writer = new Writer(fn.name, planWidening(fn.body))
   writer.block(body, 1)
   const parameters = fn.parameters.map((_, i) =>
     writes.has(i) ? `unsigned char *p${i}` : `const unsigned char *p${i}`,
@@ -53,11 +61,19 @@ class Writer {
   readonly #types = new Map<string, VectorType>()
   readonly #names = new Map<string, string>()
   readonly #offsets = new Map<Pointer, string>()
+  readonly #wide: Widening
+  /** Upper half → lower half, which names both. */
+  readonly #lows: ReadonlyMap<string, string>
+  /** Statements that are computed with another. */
+  readonly #done: ReadonlySet<TileLeaf>
   #temporaries = 0
   #loops = 0
 
-  constructor(name: string) {
+  constructor(name: string, wide: Widening) {
     this.#function = name
+    this.#wide = wide
+    this.#lows = new Map([...wide.pairs].map(([low, high]) => [high, low]))
+    this.#done = new Set(wide.twins.values())
   }
 
   /** Writes statements; registers are declared in the innermost block that holds all their uses. */
@@ -65,13 +81,14 @@ class Writer {
     const indent = '  '.repeat(depth)
     for (const [i, s] of body.entries()) {
       if (s.kind === 'leaf') {
-        this.#leaf(s, depth)
+        if (!this.#done.has(s.statement)) this.#leaf(s, depth)
         continue
       }
       // What this loop sets for others is declared before it.
+      const later = body.slice(i + 1)
       for (const [register, type] of registersSet(s.body))
-        if (!this.#types.has(register) && firstUse(body.slice(i + 1), register) === 'read')
-          this.#declare(register, type, `${indent}${cType(type)} ${this.#nameOf(register)} = `)
+        if (!this.#isDeclared(register) && firstUse(later, register) === 'read')
+          this.#declare(register, type, indent)
       if (s.kind === 'nnz') {
         this.#nnz(s, depth)
         continue
@@ -127,10 +144,22 @@ class Writer {
     this.lines.push(`${indent}}`)
   }
 
-  #declare(register: string, type: VectorType, start: string): void {
-    this.#types.set(register, type)
-    this.uses.add(`${cType(type)}_splat`)
-    this.lines.push(`${start}${cType(type)}_splat(0);`)
+  #isDeclared(register: string): boolean {
+    return this.#types.has(this.#lows.get(register) ?? register)
+  }
+
+  #declare(register: string, type: VectorType, indent: string): void {
+    this.#types.set(this.#lows.get(register) ?? register, type)
+    const held = this.#held(register, type)
+    const zero = this.#call(`${held}_splat`)
+    this.lines.push(`${indent}${held} ${this.#nameOf(register)} = ${zero}(0);`)
+  }
+
+  // The C type a register has: eight wide if it is half of a pair, or all lanes of a wide operand.
+  #held(register: string, type: VectorType): string {
+    const { pairs, splats } = this.#wide
+    const isWide = pairs.has(register) || this.#lows.has(register) || splats.has(register)
+    return isWide ? 'vf8' : cType(type)
   }
 
   #leaf({ statement, pointers }: LoweredLeaf, depth: number): void {
@@ -144,16 +173,24 @@ class Writer {
       if (offset === undefined) return `p${address.base} + ${address.offset}`
       return `p${address.base} + (${offset} + ${address.offset})`
     }
+    const isTwin =
+      this.#wide.twins.has(statement) ||
+      (statement.kind === 'set' && this.#wide.splats.has(statement.register))
     const write = (e: TileExpr): string => {
       const known = kept.get(e)
       if (known !== undefined) return known
       const operands = new Map(operandsOf(e).map((operand) => [operand, write(operand)]))
       const type = this.#typeOf(e, types)
       types.set(e, type)
-      const text = this.#expression(e, { type, place, operand: (x) => operands.get(x)! })
+      const text = this.#expression(e, {
+        type,
+        isWide: isTwin,
+        place,
+        operand: (x) => operands.get(x)!,
+      })
       if (!shared.has(e)) return text
       const temporary = `t${this.#temporaries++}`
-      this.lines.push(`${indent}const ${cType(type)} ${temporary} = ${text};`)
+      this.lines.push(`${indent}const ${isTwin ? 'vf8' : cType(type)} ${temporary} = ${text};`)
       kept.set(e, temporary)
       return temporary
     }
@@ -161,14 +198,14 @@ class Writer {
     if (statement.kind === 'set') {
       const { register, type } = statement
       const name = this.#nameOf(register)
-      const declaration = this.#types.has(register) ? '' : `${cType(type)} `
-      this.#types.set(register, type)
+      const declaration = this.#isDeclared(register) ? '' : `${this.#held(register, type)} `
+      this.#types.set(this.#lows.get(register) ?? register, type)
       this.lines.push(`${indent}${declaration}${name} = ${value};`)
       return
     }
     const type = this.#typeOf(statement.value, types)
     const lanes = statement.lanes === 4 ? '' : statement.lanes
-    const store = this.#call(`${cType(type)}_store${lanes}`)
+    const store = this.#call(isTwin ? 'vf8_store' : `${cType(type)}_store${lanes}`)
     this.lines.push(`${indent}${store}(${place(statement.address)}, ${value});`)
   }
 
@@ -176,20 +213,27 @@ class Writer {
     e: TileExpr,
     {
       type,
+      isWide,
       place,
       operand,
     }: {
       type: VectorType
+      isWide: boolean
       place: (address: Address) => string
       operand: (x: TileExpr) => string
     },
   ): string {
-    if (e.kind === 'get') return this.#nameOf(e.register)
+    if (e.kind === 'get') {
+      const name = this.#nameOf(e.register)
+      if (isWide || this.#held(e.register, type) !== 'vf8') return name
+      return `${this.#call(this.#lows.has(e.register) ? 'vf8_high' : 'vf8_low')}(${name})`
+    }
     // A conversion of bits to the type they have is none.
     if (e.kind === 'convert' && e.how === 'bits' && this.#typeOf(e.x, new Map()) === type)
       return operand(e.x)
-    if (e.kind === 'splat') return this.#splat(e)
-    const call = this.#call(cFunctionOf(e, type))
+    if (e.kind === 'splat') return this.#splat(e, isWide)
+    const narrow = cFunctionOf(e, type)
+    const call = this.#call(isWide ? narrow.replace('vf4', 'vf8') : narrow)
     switch (e.kind) {
       case 'load':
       case 'loadSplat':
@@ -215,7 +259,8 @@ class Writer {
     }
   }
 
-  #splat({ value, type }: Extract<TileExpr, { kind: 'splat' }>): string {
+  #splat({ value, type }: Extract<TileExpr, { kind: 'splat' }>, isWide: boolean): string {
+    if (isWide) return `${this.#call('vf8_splat')}(${cFloat(Math.fround(value))})`
     if (type === 'i32x4') return `${this.#call('vi4_splat')}(${cInteger(value)})`
     const rounded = Math.fround(value)
     if (Number.isFinite(rounded)) return `${this.#call('vf4_splat')}(${cFloat(rounded)})`
@@ -228,7 +273,8 @@ class Writer {
     return name
   }
 
-  #nameOf(register: string): string {
+  #nameOf(half: string): string {
+    const register = this.#lows.get(half) ?? half
     const known = this.#names.get(register)
     if (known !== undefined) return known
     const plain = register.replace(/\W/g, '_')
@@ -245,7 +291,7 @@ class Writer {
     if (found !== undefined) return found
     switch (e.kind) {
       case 'get': {
-        const type = this.#types.get(e.register)
+        const type = this.#types.get(this.#lows.get(e.register) ?? e.register)
         invariant(type !== undefined, `register "${e.register}" of ${this.#function} is never set`)
         return type
       }

@@ -5,6 +5,7 @@
 import type { TileExpr, VectorType } from '../tile/nodes.ts'
 import { invariant } from '../../util/errors.ts'
 import { type Helper, helpers } from './c-vectors.ts'
+import { cWide, narrowNeeds } from './c-wide.ts'
 
 /** C's name of a vector type. */
 export function cType(type: VectorType): 'vf4' | 'vi4' {
@@ -52,11 +53,11 @@ export function cPrelude(used: ReadonlySet<string>): string {
     invariant(found !== undefined, `no C for "${name}"`)
     for (const other of found.needs ?? []) want(other)
   }
-  for (const name of used) want(name)
+  for (const name of [...used, ...narrowNeeds(used)]) if (!name.startsWith('vf8')) want(name)
   const chosen = [...helpers].filter(([name]) => wanted.has(name))
   const part = (which: 'vector' | 'scalar') =>
     chosen.map(([name, helper]) => define(name, helper, which)).join('\n')
-  return `${HEAD}\n${part('vector')}\n\n#else\n\n${SCALAR_TYPES}\n${part('scalar')}\n\n#endif\n`
+  return `${HEAD}\n${part('vector')}\n\n#else\n\n${SCALAR_TYPES}\n${part('scalar')}\n\n#endif\n\n${cWide(used)}`
 }
 
 const HEAD = `#if defined(__GNUC__)
@@ -67,6 +68,7 @@ const HEAD = `#if defined(__GNUC__)
 
 #if !defined(TERSOR_SCALAR) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9))
 
+#define TERSOR_VECTORS
 #if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__aarch64__)

@@ -89,3 +89,12 @@ export function writtenParameters(
     else if (s.kind === 'store') found.add(s.address.base)
   return found
 }
+
+/** Copies statements, so that each object occurs once. */
+export function ownStatements(body: readonly TileStatement[]): readonly TileStatement[] {
+  return body.map((s): TileStatement => {
+    if (s.kind === 'loop') return { ...s, body: ownStatements(s.body) }
+    if (s.kind === 'nnz') return { ...s, body: s.body.map((leaf) => ({ ...leaf })) }
+    return { ...s }
+  })
+}
