@@ -60,7 +60,10 @@ export function cPrelude(used: ReadonlySet<string>): string {
   return `${HEAD}\n${part('vector')}\n\n#else\n\n${SCALAR_TYPES}\n${part('scalar')}\n\n#endif\n\n${cWide(used)}`
 }
 
-const HEAD = `#if defined(__GNUC__)
+const HEAD = `#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+#if defined(__GNUC__)
 #define TERSOR_INLINE static inline __attribute__((unused))
 #else
 #define TERSOR_INLINE static inline
@@ -73,9 +76,6 @@ const HEAD = `#if defined(__GNUC__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
-#endif
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
 #endif
 
 typedef float vf4 __attribute__((vector_size(16)));
