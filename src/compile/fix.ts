@@ -3,10 +3,11 @@ import { type Analysis, analyze, bindDims } from '../ir/analyze.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { findOp } from '../ir/ops/index.ts'
-import { ModelError } from '../util/errors.ts'
 import { clean, deploy, runPasses } from '../passes/index.ts'
+import { ModelError } from '../util/errors.ts'
 import { allKernels } from './kernels/index.ts'
 import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
+import { selectBranches } from './select-branches.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
@@ -58,7 +59,8 @@ export function deployModel(model: Model, bindings: Readonly<Record<string, numb
   }))
   const bound = { ...model, graph: { ...graph, inputs } }
   try {
-    const { model: deployed } = runPasses(bound, [...clean, ...deploy])
+    const { model: cleaned } = runPasses(bound, clean)
+    const { model: deployed } = runPasses(selectBranches(cleaned), [...clean, ...deploy])
     analyze(deployed)
     return deployed
   } catch (error) {
