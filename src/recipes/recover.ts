@@ -3,7 +3,7 @@ import { augmentFor } from '../data/augment.ts'
 import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
 import { cosine, warmUp } from '../train/schedules.ts'
-import { train } from '../train/train.ts'
+import { type Trained, train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
 import { hasNorms, renorm } from './renorm.ts'
 
@@ -72,8 +72,15 @@ export async function recover(
     return {
       data: { points },
       model: trained.model,
-      summary: `loss ${trained.history.at(-1)?.loss.toFixed(3)} after ${trained.steps} steps`,
+      summary: summaryOf(trained),
     }
   })
   return { ...progress, model: model!, history: [...progress.history, ...data.points] }
+}
+
+function summaryOf({ history, steps }: Trained): string {
+  const last = history.at(-1)
+  return last === undefined
+    ? 'no step: fewer samples than a batch'
+    : `loss ${last.loss.toFixed(3)} after ${steps} steps`
 }
