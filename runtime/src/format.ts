@@ -82,6 +82,13 @@ export interface BundleState {
   readonly output: string
 }
 
+/** What running on several threads takes; the code then has segments `s0`, `s1` … */
+export interface BundleThreads {
+  /** Where the scratch memory of the second thread begins; that of the others follows. */
+  readonly scratchAddress: number
+  readonly scratchBytes: number
+}
+
 /** A file of the bundle. */
 export interface BundleFile {
   readonly file: string
@@ -108,6 +115,8 @@ export interface Manifest {
   readonly relaxed?: BundleCode
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
+  /** Absent where the model is too small to be shared out. */
+  readonly threads?: BundleThreads
   /** In an order in which copying loses nothing. */
   readonly state?: readonly BundleState[]
 }
@@ -175,11 +184,11 @@ export function unpackSingleFile(bytes: Uint8Array): BundleContent {
 const PROBE = [
   [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 20, 1, 18, 0],
   [65, 0, 253, 17, 65, 0, 253, 17, 65, 0, 253, 17, 253, 133, 2, 26, 11],
-].flat()
+]
 
 /** True where the engine has relaxed SIMD: the runtime then takes the relaxed code of a bundle. */
 export function hasRelaxedSimd(): boolean {
-  return WebAssembly.validate(Uint8Array.from(PROBE))
+  return WebAssembly.validate(Uint8Array.from(PROBE.flat()))
 }
 
 /** Parses and checks a manifest's text. Throws BundleError that names the field. */
@@ -227,6 +236,12 @@ export function checkManifest(value: unknown): Manifest {
     )
   })
   if (outputs.length === 0) fail('the bundle has no outputs')
+  if (m.threads !== undefined) {
+    const threads = record(m.threads, 'threads')
+    count(threads.scratchBytes, 'threads.scratchBytes')
+    if (count(threads.scratchAddress, 'threads.scratchAddress') < memoryBytes)
+      fail('"threads.scratchAddress" lies inside the memory')
+  }
   if (m.state !== undefined)
     list(m.state, 'state').forEach((item, i) => {
       state(item, `state[${i}]`, value as Manifest)

@@ -1,15 +1,10 @@
 // @tersor/runtime: runs bundles in pages, workers and Node, without dependencies.
 import type { Pixels } from './describe.ts'
-import {
-  BundleError,
-  type BundleInput,
-  type BundleOutput,
-  InputError,
-  type Manifest,
-} from './format.ts'
-import { instantiate, type ModelInput, type OutputTensor } from './instance.ts'
-import { type BundleSource, isNode, readBundle } from './source.ts'
-import type { Reply, Request } from './worker.ts'
+import { type BundleInput, type BundleOutput, InputError, type Manifest } from './format.ts'
+import type { ModelInput, OutputTensor } from './instance.ts'
+import { DISPOSED, type Spawn, startWorker } from './remote.ts'
+import { type BundleSource, readBundle } from './source.ts'
+import type { Loaded } from './worker.ts'
 
 export type { Pixels } from './describe.ts'
 export type {
@@ -25,12 +20,15 @@ export { BundleError, InputError } from './format.ts'
 export type { ModelInput, OutputTensor, TensorArray, TensorInput } from './instance.ts'
 export type { BundleSource } from './source.ts'
 
-const DISPOSED = 'Cannot run: the model was disposed of'
-
 /** How a bundle is loaded. */
 export interface LoadOptions {
   /** Run in a worker; default true in a page, false in Node and inside workers. */
   readonly worker?: boolean
+  /**
+   * How many threads share a run, 1 to 16 (default 1). The results are the same for any number. In a
+   * page it takes cross-origin isolation; where threads cannot be had there is one, see `Model.onlyOne`.
+   */
+  readonly threads?: number
 }
 
 /** Named inputs; a described image may be pixels or an ImageBitmap. */
@@ -41,6 +39,10 @@ export interface Model {
   readonly name: string
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
+  /** How many threads share a run. */
+  readonly threads: number
+  /** Why there is one thread where more were asked for. */
+  readonly onlyOne: string | undefined
   /**
    * Runs once. Inputs that are state need not be given: they are what the last run left, zero before
    * the first; outputs that are state are not copied out. Throws InputError where an input does not fit.
@@ -64,30 +66,39 @@ export interface Model {
  */
 export async function load(source: BundleSource, options: LoadOptions = {}): Promise<Model> {
   const isPage = typeof document !== 'undefined'
-  const { worker = isPage } = options
+  const { worker = isPage, threads = 1 } = options
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= 16))
+    throw new InputError(`Cannot load the bundle on ${threads} threads: expected 1 to 16`)
   const parts = await readBundle(source)
   const { manifest } = parts
   if (worker) {
-    const remote = await startWorker()
+    const remote = await startWorker(spawn)
+    let loaded: Loaded
     try {
-      await remote.ask({ kind: 'load', parts })
+      loaded = (await remote.ask({ kind: 'load', parts, threads })) as Loaded
     } catch (error) {
       remote.stop()
       throw error
     }
     return modelOf(manifest, {
+      ...loaded,
       run: async (inputs) =>
         (await remote.ask({ kind: 'run', inputs })) as Record<string, OutputTensor>,
       reset: async () => void (await remote.ask({ kind: 'reset' })),
       dispose: remote.stop,
     })
   }
-  let instance: Awaited<ReturnType<typeof instantiate>> | undefined = await instantiate(parts)
+  // A page that runs in a worker has no use for this part on its own thread.
+  const { instantiate } = await import('./instance.ts')
+  const made = await instantiate(parts, { threads, spawn })
+  let instance: typeof made | undefined = made
   const runSync = (inputs: Readonly<Record<string, ModelInput>>) => {
     if (instance === undefined) throw new InputError(DISPOSED)
     return instance.run(inputs)
   }
   return modelOf(manifest, {
+    threads: made.threads,
+    onlyOne: made.onlyOne,
     run: async (inputs) => runSync(inputs),
     runSync,
     reset: async () => {
@@ -95,6 +106,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
       instance.reset()
     },
     dispose: () => {
+      instance?.stop()
       instance = undefined
     },
   })
@@ -102,7 +114,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
 
 function modelOf(
   { name, inputs, outputs }: Manifest,
-  how: {
+  how: Loaded & {
     run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, OutputTensor>>
     runSync?: NonNullable<Model['runSync']>
     reset(): Promise<void>
@@ -138,79 +150,7 @@ function pixelsOf(bitmap: ImageBitmap): Pixels {
   return { data, width, height }
 }
 
-type Question = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never
-
-async function startWorker() {
-  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  const receive = (reply: Reply) => {
-    const asked = waiting.get(reply.id)
-    waiting.delete(reply.id)
-    if ('error' in reply) asked?.reject(errorOf(reply))
-    else asked?.resolve(reply.value)
-  }
-  const failAll = (message: string) => {
-    for (const { reject } of waiting.values()) reject(new Error(message))
-    waiting.clear()
-  }
-  const port = isNode ? await nodeWorker(receive, failAll) : webWorker(receive, failAll)
-  let next = 0
-  let isStopped = false
-  return {
-    ask: (question: Question) =>
-      new Promise<unknown>((resolve, reject) => {
-        if (isStopped) throw new InputError(DISPOSED)
-        const id = next++
-        waiting.set(id, { resolve, reject })
-        port.post({ ...question, id })
-      }),
-    stop: () => {
-      isStopped = true
-      port.stop()
-      failAll(DISPOSED)
-    },
-  }
-}
-
-interface WorkerPort {
-  post(request: Request): void
-  stop(): void
-}
-
-function webWorker(receive: (reply: Reply) => void, fail: (message: string) => void): WorkerPort {
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
-  worker.onmessage = (event: MessageEvent<Reply>) => receive(event.data)
-  worker.onerror = (event) => fail(`The worker failed: ${event.message || 'it could not start'}`)
-  return { post: (request) => worker.postMessage(request), stop: () => worker.terminate() }
-}
-
-async function nodeWorker(
-  receive: (reply: Reply) => void,
-  fail: (message: string) => void,
-): Promise<WorkerPort> {
-  const name = 'node:worker_threads'
-  const threads: typeof import('node:worker_threads') = await import(
-    /* @vite-ignore */ /* webpackIgnore: true */ name
-  )
-  const worker = new threads.Worker(new URL('./worker.js', import.meta.url))
-  // A loaded but idle model must not keep the process alive; a pending run does.
-  worker.unref()
-  let pending = 0
-  worker.on('message', (reply: Reply) => {
-    if (--pending === 0) worker.unref()
-    receive(reply)
-  })
-  worker.on('error', (error) => fail(`The worker failed: ${error.message}`))
-  return {
-    post: (request) => {
-      if (pending++ === 0) worker.ref()
-      worker.postMessage(request)
-    },
-    stop: () => void worker.terminate(),
-  }
-}
-
-function errorOf(reply: Extract<Reply, { error: string }>): Error {
-  if (reply.name === 'BundleError') return new BundleError(reply.error)
-  if (reply.name === 'InputError') return new InputError(reply.error)
-  return new Error(reply.error)
-}
+const spawn: Spawn = (node) =>
+  node
+    ? new node(new URL('./worker.js', import.meta.url))
+    : new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })

@@ -9,6 +9,7 @@ import {
   InputError,
   type Manifest,
 } from './format.ts'
+import { startTeam, type Team, type TeamOptions, whyOneThread } from './threads.ts'
 
 /** The three parts of a bundle. */
 export interface BundleParts {
@@ -46,9 +47,14 @@ export type ModelInput = TensorInput | Pixels
 
 /** A bundle ready to run on this thread. */
 export interface Instance {
+  readonly threads: number
+  /** Why there is one thread where more were asked for. */
+  readonly onlyOne: string | undefined
   run(inputs: Readonly<Record<string, ModelInput>>): Record<string, OutputTensor>
   /** Sets all state to zero, as it is before the first run. */
   reset(): void
+  /** Ends its further threads. */
+  stop(): void
 }
 
 const ARRAYS = {
@@ -63,10 +69,45 @@ const ARRAYS = {
   bool: Uint8Array,
 } as const
 
-/** Compiles the code, lays the weights into memory and returns the runnable bundle. Throws BundleError when a part is truncated or altered. */
-export async function instantiate({ manifest, code, weights }: BundleParts): Promise<Instance> {
+/**
+ * Compiles the code, lays the weights into memory and returns the runnable bundle, on as many threads
+ * as asked for where that is possible. Throws BundleError when a part is truncated or altered.
+ */
+export async function instantiate(
+  { manifest, code, weights }: BundleParts,
+  { threads, spawn }: TeamOptions,
+): Promise<Instance> {
   await check(code, manifest.code)
   await check(weights, manifest.weights)
+  let onlyOne = threads > 1 ? whyOneThread(manifest) : undefined
+  let team: Team | undefined
+  if (threads > 1 && onlyOne === undefined)
+    try {
+      team = await startTeam(manifest, code, { threads, spawn })
+    } catch (error) {
+      onlyOne = `the threads could not start: ${(error as Error).message}`
+    }
+  const { memory, run } = team ?? (await alone(manifest, code))
+  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+  return {
+    threads: team ? threads : 1,
+    onlyOne,
+    run: (inputs) => {
+      writeInputs(manifest, memory, inputs)
+      run()
+      const results = readOutputs(manifest, memory)
+      keepState(manifest, memory)
+      return results
+    },
+    reset: () => {
+      for (const { to } of statesOf(manifest))
+        new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
+    },
+    stop: () => team?.stop(),
+  }
+}
+
+async function alone(manifest: Manifest, code: Uint8Array): Promise<Pick<Team, 'memory' | 'run'>> {
   const pages = Math.ceil(manifest.memoryBytes / 65536)
   let memory: WebAssembly.Memory
   try {
@@ -74,7 +115,6 @@ export async function instantiate({ manifest, code, weights }: BundleParts): Pro
   } catch {
     throw new BundleError(`Cannot load the bundle: no room for its ${manifest.memoryBytes} bytes`)
   }
-  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
   let run: unknown
   try {
     // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
@@ -89,19 +129,7 @@ export async function instantiate({ manifest, code, weights }: BundleParts): Pro
   }
   if (typeof run !== 'function')
     throw new BundleError('Cannot load the bundle: its code has no run')
-  return {
-    run: (inputs) => {
-      writeInputs(manifest, memory, inputs)
-      run()
-      const results = readOutputs(manifest, memory)
-      keepState(manifest, memory)
-      return results
-    },
-    reset: () => {
-      for (const { to } of statesOf(manifest))
-        new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
-    },
-  }
+  return { memory, run: run as () => void }
 }
 
 async function check(bytes: Uint8Array, expected: BundleFile): Promise<void> {

@@ -8,13 +8,11 @@ import {
   parseManifest,
   unpackSingleFile,
 } from './format.ts'
+import { isNode, nodeModule } from './host.ts'
 import type { BundleParts } from './instance.ts'
 
 /** What `load` accepts. */
 export type BundleSource = string | URL | Uint8Array | ArrayBuffer | BundleContent
-
-/** True in Node and in runtimes that look like it. */
-export const isNode = typeof process !== 'undefined' && process.versions?.node !== undefined
 
 /**
  * Reads and checks a bundle; of its codes only the one this engine runs best remains.
@@ -61,14 +59,8 @@ async function fetched(url: string): Promise<Uint8Array> {
   throw new BundleError(`Cannot read "${url}": ${reason}`)
 }
 
-// Hidden from bundlers for the browser, which has no files.
-async function files(): Promise<typeof import('node:fs/promises')> {
-  const name = 'node:fs/promises'
-  return import(/* @vite-ignore */ /* webpackIgnore: true */ name)
-}
-
 async function fileOf(path: string): Promise<Uint8Array> {
-  const { readFile } = await files()
+  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises')
   try {
     return await readFile(path.startsWith('file:') ? new URL(path) : path)
   } catch (error) {
@@ -77,7 +69,7 @@ async function fileOf(path: string): Promise<Uint8Array> {
 }
 
 async function isFile(path: string): Promise<boolean> {
-  const { stat } = await files()
+  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises')
   try {
     return (await stat(path.startsWith('file:') ? new URL(path) : path)).isFile()
   } catch {

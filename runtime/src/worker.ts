@@ -1,12 +1,21 @@
 // The worker side: holds one bundle, answers runs. Works as a web worker and in worker_threads.
-import { BundleError, InputError } from './format.ts'
+import { prepareThread, type ThreadStart } from './barrier.ts'
+import { BundleError } from './format.ts'
 import { type BundleParts, type Instance, instantiate, type ModelInput } from './instance.ts'
-import { isNode } from './source.ts'
+import { isNode, nodeModule } from './host.ts'
+import type { Spawn } from './remote.ts'
 
 /** What the worker is asked. */
 export type Request =
-  | { readonly id: number; readonly kind: 'load'; readonly parts: BundleParts }
+  | {
+      readonly id: number
+      readonly kind: 'load'
+      readonly parts: BundleParts
+      readonly threads: number
+    }
   | { readonly id: number; readonly kind: 'reset' }
+  /** Become a further thread of another worker's model: after the answer it never reads messages again. */
+  | { readonly id: number; readonly kind: 'thread'; readonly start: ThreadStart }
   | {
       readonly id: number
       readonly kind: 'run'
@@ -18,13 +27,26 @@ export type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: string; readonly name: string }
 
+/** The answer to `load`. */
+export type Loaded = Pick<Instance, 'threads' | 'onlyOne'>
+
 let instance: Instance | undefined
+let share: (() => void) | undefined
+
+// The workers of a team are started from the same file.
+const spawn: Spawn = (node) =>
+  node ? new node(new URL(import.meta.url)) : new Worker(location.href, { type: 'module' })
 
 async function answer(request: Request): Promise<Reply> {
   const { id } = request
   try {
     if (request.kind === 'load') {
-      instance = await instantiate(request.parts)
+      instance = await instantiate(request.parts, { threads: request.threads, spawn })
+      const { threads, onlyOne } = instance
+      return { id, value: { threads, onlyOne } satisfies Loaded }
+    }
+    if (request.kind === 'thread') {
+      share = await prepareThread(request.start)
       return { id, value: undefined }
     }
     if (instance === undefined) throw new BundleError('Cannot run: no bundle is loaded')
@@ -32,8 +54,7 @@ async function answer(request: Request): Promise<Reply> {
     return { id, value: instance.run(request.inputs) }
   } catch (error) {
     const { name, message } = error as Error
-    const isOurs = error instanceof BundleError || error instanceof InputError
-    return { id, error: message, name: isOurs ? name : 'Error' }
+    return { id, error: message, name }
   }
 }
 
@@ -42,21 +63,20 @@ interface Port {
   postMessage(reply: Reply): void
 }
 
+async function serve(request: Request, port: Port): Promise<void> {
+  port.postMessage(await answer(request))
+  while (share) share()
+}
+
 // No await at the top: bundlers turn workers into classic scripts, which have none.
 if (isNode) {
-  const name = 'node:worker_threads'
-  const threads: Promise<typeof import('node:worker_threads')> = import(
-    /* @vite-ignore */ /* webpackIgnore: true */ name
-  )
-  threads.then(({ parentPort }) => {
-    parentPort?.on('message', async (request: Request) =>
-      parentPort.postMessage(await answer(request)),
-    )
+  nodeModule<typeof import('node:worker_threads')>('worker_threads').then(({ parentPort }) => {
+    parentPort?.on('message', (request: Request) => serve(request, parentPort))
   })
 } else {
   // A worker's global scope is its port; the types at hand are those of a page.
   const port = globalThis as unknown as Port
-  globalThis.addEventListener('message', async (event) => {
-    port.postMessage(await answer((event as MessageEvent<Request>).data))
-  })
+  globalThis.addEventListener('message', (event) =>
+    serve((event as MessageEvent<Request>).data, port),
+  )
 }

@@ -12,7 +12,8 @@ import {
 import type { Model } from '../ir/graph.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
-import { emitModule } from './emit/wasm.ts'
+import { planThreads } from './emit/threads.ts'
+import { emitModule, type Instruction } from './emit/wasm.ts'
 import { deployModel, fixModel } from './fix.ts'
 import { storageOf } from './layout.ts'
 import { lowerOffers } from './lower.ts'
@@ -91,17 +92,23 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     throw new CompileError(
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
+  const run = program.steps.map(
+    (step): Instruction => ({
+      kind: 'call',
+      function: step.function.name,
+      args: step.addresses,
+      scratch: step.scratch,
+    }),
+  )
+  const threads = planThreads(functions, run, program.memoryBytes)
   const emit = (fma: boolean) =>
     emitModule({
       functions,
-      run: program.steps.map((step) => ({
-        kind: 'call',
-        function: step.function.name,
-        args: step.addresses,
-      })),
+      run,
       memory: { kind: 'import', pages },
       fma,
       exportKernels,
+      threads,
     })
   const code = emit(fma ?? false)
   const relaxed = fma === undefined ? emit(true) : undefined
@@ -153,6 +160,9 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     }),
     inputs,
     outputs,
+    ...(threads && {
+      threads: { scratchAddress: threads.scratchAddress, scratchBytes: threads.scratchBytes },
+    }),
     ...(options.state && { state: orderState(options.state, inputs, outputs) }),
   }
   return {

@@ -12,6 +12,8 @@ export interface PlacedStep {
   readonly nodes: readonly string[]
   readonly function: TileFunction
   readonly addresses: readonly number[]
+  /** How many addresses, at the end, are of scratch memory. */
+  readonly scratch: number
   readonly cost: number
 }
 
@@ -51,7 +53,8 @@ export function placeProgram(program: Program): PlacedProgram {
       })
     const { kernel, nodes, cost } = step
     const addresses = step.arguments.map(addressOf)
-    return [...before, { kernel, nodes, function: step.function, addresses, cost }]
+    const scratch = step.scratch.length
+    return [...before, { kernel, nodes, function: step.function, addresses, scratch, cost }]
   })
   return {
     steps,
@@ -195,5 +198,12 @@ function clearStep(buffer: Buffer, address: number, clears: Map<string, TileFunc
     name: `clear${clears.size}`,
   }
   clears.set(key, made)
-  return { kernel: 'clear halo', nodes: [], function: made, addresses: [address], cost: 0 }
+  return {
+    kernel: 'clear halo',
+    nodes: [],
+    function: made,
+    addresses: [address],
+    scratch: 0,
+    cost: 0,
+  }
 }

@@ -29,7 +29,7 @@ export const bench = defineCommand({
     threads: option(
       number({ min: 1, integer: true }).default(1),
       'N',
-      'threads of foreign runtimes',
+      'threads of foreign runtimes and of bundles; models compiled for the bench run on one',
     ),
     rounds: option(number({ min: 3, integer: true }).default(7), 'N', 'interleaved rounds'),
   },
@@ -44,14 +44,14 @@ export const bench = defineCommand({
         if (reason !== undefined) throw new DataError(`Cannot time on ${target}: ${reason}`)
       }
       for (const path of paths) {
-        if (isBundle(path)) candidates.push(await bundleCandidate(path))
+        if (isBundle(path)) candidates.push(await bundleCandidate(path, options.threads))
         else {
           const model = readOnnxFile(path)
           for (const target of targets)
             candidates.push(await workbench.candidate(model, target, `${path} on ${target}`))
         }
       }
-      const title = `interleaved, ${options.threads} thread${options.threads === 1 ? '' : 's'} (wasm: 1)`
+      const title = `interleaved, ${options.threads} thread${options.threads === 1 ? '' : 's'} (ONNX files on wasm: 1)`
       const comparison = await compare(title, candidates, { rounds: options.rounds })
       terminal.emit({ device: deviceFacts(), comparison })
       const { cpu, node } = deviceFacts()
@@ -65,8 +65,9 @@ export const bench = defineCommand({
   },
 })
 
-async function bundleCandidate(path: string): Promise<Candidate> {
-  const bundle = await load(path)
+async function bundleCandidate(path: string, threads: number): Promise<Candidate> {
+  const bundle = await load(path, { threads })
+  const label = bundle.onlyOne === undefined ? '' : `, one thread: ${bundle.onlyOne}`
   const inputs = Object.fromEntries(
     bundle.inputs.map(({ name, shape }) => [
       name,
@@ -76,7 +77,7 @@ async function bundleCandidate(path: string): Promise<Candidate> {
   const run = bundle.runSync
   if (run === undefined) throw new DataError(`The bundle "${path}" does not run on this thread`)
   return {
-    ...candidateOf(`${path} on wasm`, () => run(inputs)),
+    ...candidateOf(`${path} on wasm${label}`, () => run(inputs)),
     close: async () => bundle.dispose(),
   }
 }

@@ -10,19 +10,23 @@ export const V128 = 0x7b
 export const op = {
   block: 0x02,
   loop: 0x03,
+  if: 0x04,
   end: 0x0b,
   brIf: 0x0d,
   call: 0x10,
+  select: 0x1b,
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
   i32Load: 0x28,
   i32Const: 0x41,
+  i32Eqz: 0x45,
   i32Eq: 0x46,
   i32Ne: 0x47,
   i32Add: 0x6a,
   i32Sub: 0x6b,
   i32Mul: 0x6c,
+  i32DivU: 0x6e,
   /** Prefix of memory.copy and memory.fill. */
   bulk: 0xfc,
   /** Prefix of vector instructions. */

@@ -22,14 +22,18 @@ export interface FunctionOptions {
   readonly fma: boolean
 }
 
-/** Emits a tile function; its parameters are i32 addresses. */
+/**
+ * Emits a tile function; its parameters are i32 addresses. Where a loop is parallel two numbers
+ * follow: of the thread, and of the other threads; zeros mean one thread.
+ */
 export function emitFunction(
   fn: TileFunction,
   { exported, fma }: FunctionOptions,
 ): AssembledFunction {
   const lowered = lowerAddresses(fn)
   const code = new ByteWriter()
-  const locals = new Locals(fn.parameters.length)
+  const parameters = fn.parameters.length + (isShared(lowered.body) ? 2 : 0)
+  const locals = new Locals(parameters)
   const pointers = new Map<Pointer, number>()
   const registers = new Map<string, number>()
   for (const name of registerNames(lowered.body)) registers.set(name, locals.vector())
@@ -201,11 +205,43 @@ export function emitFunction(
     memarg(offset).byte(0)
   }
 
-  const emitLoop = ({ trips, pointers: moved, body }: LoweredLoop) => {
+  // The thread's iterations: trips · thread / threads up to trips · (thread + 1) / threads.
+  const emitShare = (trips: number) => {
+    const [thread, others] = [fn.parameters.length, fn.parameters.length + 1]
+    const [first, share] = [locals.integer(), locals.integer()]
+    const bound = (extra: number) => {
+      code.byte(op.localGet).unsigned(thread)
+      addConstant(extra)
+      code.byte(op.i32Const).signed(trips).byte(op.i32Mul)
+      code.byte(op.localGet).unsigned(others)
+      addConstant(1)
+      code.byte(op.i32DivU)
+    }
+    bound(0)
+    code.byte(op.localSet).unsigned(first)
+    bound(1)
+    code.byte(op.localGet).unsigned(first).byte(op.i32Sub)
+    code.byte(op.localTee).unsigned(share)
+    code.byte(op.i32Eqz, op.brIf, 0)
+    return { first, share }
+  }
+
+  const emitLoop = ({ trips, isParallel, pointers: moved, body }: LoweredLoop) => {
+    if (isParallel) code.byte(op.block, 0x40)
+    const own = isParallel ? emitShare(trips) : undefined
+    const times = (factor: number) => {
+      if (own === undefined) return code.byte(op.i32Const).signed(factor * trips)
+      code.byte(op.localGet).unsigned(own.share)
+      return code.byte(op.i32Const).signed(factor).byte(op.i32Mul)
+    }
     for (const pointer of moved) {
       const from = pointer.parent!
       code.byte(op.localGet).unsigned(localOf(from))
       addConstant(pointer.bias - biasOf(from))
+      if (own !== undefined) {
+        code.byte(op.localGet).unsigned(own.first)
+        code.byte(op.i32Const).signed(pointer.increment).byte(op.i32Mul, op.i32Add)
+      }
       const local = locals.integer()
       pointers.set(pointer, local)
       code.byte(op.localSet).unsigned(local)
@@ -213,10 +249,10 @@ export function emitFunction(
     // A moving pointer is its own counter: one comparison with its end instead of a second count.
     const [leader, ...others] = moved
     const counter = locals.integer()
-    if (leader === undefined) code.byte(op.i32Const).signed(trips)
+    if (leader === undefined) times(1)
     else {
       code.byte(op.localGet).unsigned(localOf(leader))
-      addConstant(leader.increment * trips)
+      times(leader.increment).byte(op.i32Add)
     }
     code.byte(op.localSet).unsigned(counter)
     const hoisted = body.every((s) => s.kind === 'leaf')
@@ -235,6 +271,7 @@ export function emitFunction(
     code.byte(op.localTee).unsigned(leader === undefined ? counter : localOf(leader))
     if (leader !== undefined) code.byte(op.localGet).unsigned(counter).byte(op.i32Ne)
     code.byte(op.brIf, 0, op.end)
+    if (isParallel) code.byte(op.end)
     forget(hoisted.map(({ key }) => key))
   }
 
@@ -345,10 +382,14 @@ export function emitFunction(
   return {
     name: fn.name,
     exported,
-    parameters: fn.parameters.length,
+    parameters,
     locals: locals.groups(),
     code: code.finish(),
   }
+}
+
+function isShared(body: readonly LoweredStatement[]): boolean {
+  return body.some((s) => s.kind === 'loop' && (s.isParallel || isShared(s.body)))
 }
 
 function registerNames(body: readonly LoweredStatement[], found = new Set<string>()): Set<string> {

@@ -26,6 +26,8 @@ export interface Pointer {
 export interface LoweredLoop {
   readonly kind: 'loop'
   readonly trips: number
+  /** Threads share its iterations. */
+  readonly isParallel: boolean
   readonly pointers: readonly Pointer[]
   readonly body: readonly LoweredStatement[]
 }
@@ -148,7 +150,9 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
         pointers: [],
       }
       const body = lower(s.body, [...scopes, scope])
-      return trips === 1 ? body : [{ kind: 'loop', trips, pointers: scope.pointers, body }]
+      const { pointers } = scope
+      const isParallel = s.parallel === true
+      return trips === 1 ? body : [{ kind: 'loop', trips, isParallel, pointers, body }]
     })
 
   const body = lower(fn.body, [])

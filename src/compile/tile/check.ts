@@ -187,7 +187,11 @@ function registersOf(e: TileExpr, seen = new Set<TileExpr>(), found = new Set<st
   return found
 }
 
-function readsBeforeSet(list: readonly TileStatement[], set = new Set<string>()): Set<string> {
+/** Returns the registers that statements read before they set them. */
+export function readsBeforeSet(
+  list: readonly TileStatement[],
+  set = new Set<string>(),
+): Set<string> {
   const found = new Set<string>()
   for (const s of list) {
     const isLoop = s.kind === 'loop' || s.kind === 'nnz'
