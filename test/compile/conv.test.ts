@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { int, intList, string } from '../../src/ir/graph.ts'
-import { floats } from '../../src/tensor/tensor.ts'
 import { convGemm, convTransposeGemm } from '../../src/compile/kernels/conv-gemm.ts'
 import { NHWC } from '../../src/compile/layout.ts'
+import { int, intList, string } from '../../src/ir/graph.ts'
+import { floats } from '../../src/tensor/tensor.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
 
 interface ConvCase {

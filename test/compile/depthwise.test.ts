@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { int, intList } from '../../src/ir/graph.ts'
 import { depthwise } from '../../src/compile/kernels/depthwise.ts'
+import { int, intList } from '../../src/ir/graph.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
 
 describe('depthwise-f32', () => {

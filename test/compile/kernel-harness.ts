@@ -9,7 +9,13 @@ import { analyze } from '../../src/ir/analyze.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { findOp } from '../../src/ir/ops/index.ts'
-import { floats, numbersOf, sizeOf, type Tensor } from '../../src/tensor/tensor.ts'
+import {
+  type FloatTensor,
+  floats,
+  numbersOf,
+  sizeOf,
+  type Tensor,
+} from '../../src/tensor/tensor.ts'
 import { floatsOf, randomFloats, runBoth } from './helpers.ts'
 
 /** Builds a model from float inputs of the given shapes. */
@@ -24,7 +30,7 @@ export function modelOf(
 }
 
 /** A seeded tensor in [-1, 1). */
-export function randomTensor(shape: readonly number[], seed: number): Tensor {
+export function randomTensor(shape: readonly number[], seed: number): FloatTensor {
   return floats(shape, randomFloats(sizeOf(shape), seed))
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { binary, constant, type Formula, input, select, unary } from '../../src/ir/formula.ts'
-import { erf, formulaValue } from '../../src/ir/ops/interpret-formula.ts'
 import { lowerFormula } from '../../src/compile/kernels/formula.ts'
 import { at, load, loop, store } from '../../src/compile/tile/build.ts'
 import { checkTile } from '../../src/compile/tile/check.ts'
 import type { TileFunction } from '../../src/compile/tile/nodes.ts'
+import { binary, constant, type Formula, input, select, unary } from '../../src/ir/formula.ts'
+import { erf, formulaValue } from '../../src/ir/ops/interpret-formula.ts'
 import { floatBytes, floatsOf, runBoth } from './helpers.ts'
 
 function evaluate(formula: Formula, inputs: readonly Float32Array[]): Float32Array {

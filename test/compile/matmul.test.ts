@@ -1,6 +1,6 @@
-import { describe, it, expect } from 'vitest'
-import { float, int } from '../../src/ir/graph.ts'
+import { describe, expect, it } from 'vitest'
 import { gemm, matmul } from '../../src/compile/kernels/matmul.ts'
+import { float, int } from '../../src/ir/graph.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
 
 type Shape = readonly number[]

@@ -1,5 +1,6 @@
 // Row loops: loops over the entries of a table, by interpreter, as WASM and as C.
 import { describe, expect, it } from 'vitest'
+import { emitCFunction } from '../../src/compile/emit/c-function.ts'
 import {
   at,
   get,
@@ -14,9 +15,8 @@ import {
 } from '../../src/compile/tile/build.ts'
 import { checkTile, vectorPressure } from '../../src/compile/tile/check.ts'
 import { interpret } from '../../src/compile/tile/interpret.ts'
-import { checkTables } from '../../src/compile/tile/tables.ts'
 import type { TileFunction, TileLeaf } from '../../src/compile/tile/nodes.ts'
-import { emitCFunction } from '../../src/compile/emit/c-function.ts'
+import { checkTables } from '../../src/compile/tile/tables.ts'
 import { floatBytes, floatsOf, runBoth } from './helpers.ts'
 
 /** Three rows of (cursor, weight) entries over 16 floats: y[row] += weight · x[cursor…cursor + 3]. */

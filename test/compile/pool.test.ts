@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { int, intList } from '../../src/ir/graph.ts'
 import {
   averagePool,
   globalAveragePool,
   globalMaxPool,
   maxPool,
 } from '../../src/compile/kernels/pool.ts'
+import { int, intList } from '../../src/ir/graph.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
 
 interface PoolCase {
