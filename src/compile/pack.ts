@@ -29,7 +29,10 @@ export function packConstant(value: Tensor, layout: Layout, name: string): Uint8
 
 /** Returns float32 data with subnormal numbers set to zero (a copy). */
 export function flushSubnormals(data: Float32Array): Float32Array {
-  return data.map((x) => (Math.abs(x) < 1.1754943508222875e-38 ? 0 : x))
+  const flushed = data.slice()
+  for (let i = 0; i < flushed.length; i++)
+    if (Math.abs(flushed[i]!) < 1.1754943508222875e-38) flushed[i] = 0
+  return flushed
 }
 
 /** Returns the bytes of a typed array, without copying. */

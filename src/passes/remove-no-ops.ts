@@ -110,7 +110,7 @@ function mergeTransposes(editor: Editor, node: Node): boolean {
 // Reshape ∘ (Reshape | Flatten | Squeeze | Unsqueeze) → the last, where it copies no size of its input
 function mergeReshapes(editor: Editor, node: Node): boolean {
   const first = soleProducer(editor, node, 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze')
-  const target = constantInts(editor, node.inputs[1])
+  const target = first && constantInts(editor, node.inputs[1])
   if (!first || !target || target.includes(0) || intOf(node, 'allowzero', 0) === 1) return false
   editor.setNode(node, { inputs: [first.inputs[0]!, node.inputs[1]!] })
   return true

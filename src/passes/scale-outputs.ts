@@ -41,7 +41,7 @@ export function scaleOutputs(editor: Editor, value: string, affine: Affine): str
   const bias = biasOf(editor, node, channels)
   if (bias === undefined) return 'the bias is not a float32 constant per channel'
   const channelOf = layout(node, weight.shape)
-  const scaled = Float32Array.from(weight.data, (w, i) => w * affine.scale[channelOf(i)]!)
+  const scaled = weight.data.map((w, i) => w * affine.scale[channelOf(i)]!)
   const shifted = Float32Array.from(bias, (b, o) => b * affine.scale[o]! + affine.shift[o]!)
   const inputs = [
     node.inputs[0]!,
