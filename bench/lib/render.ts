@@ -3,6 +3,7 @@ import type {
   CompressResult,
   KernelsResult,
   ModelsResult,
+  PapersResult,
   Result,
   ResultSize,
   ResultTiming,
@@ -24,6 +25,8 @@ export function renderResults(results: ReadonlyMap<string, Result>): string {
         return kernelsSection(name, result)
       case 'compress':
         return compressSection(name, result)
+      case 'papers':
+        return papersSection(name, result)
       default:
         return result satisfies never
     }
@@ -203,6 +206,36 @@ function compressSection(name: string, result: CompressResult): string {
     beforeAfter(result),
     ...all,
   ].join('\n\n')
+}
+
+function papersSection(name: string, result: PapersResult): string {
+  const { device, engines, revision } = result
+  const rows = result.rows.map((row) => [
+    `[${row.spec}](${row.paper}) ${row.name}`,
+    row.claim,
+    row.check,
+    Object.entries(row.figures).map(figure).join('<br>'),
+    `${row.holds ? 'holds' : '**does not hold**'}${row.note ? ` (${row.note})` : ''}`,
+  ])
+  const held = result.rows.filter(({ holds }) => holds).length
+  return [
+    `## ${name}: what the papers claim, checked at our scale`,
+    `${held} of ${rows.length} claims hold. Mean ± standard deviation over seeds (lowest to highest); ${device.cpu}, Node ${device.node}, ${engines.map((one) => `${one.name} ${one.version}`).join(', ')}${revision ? `, commit ${revision}` : ''}. Written by \`npm run bench:papers\`.`,
+    table(['paper', 'claim', 'our check', 'figures', 'verdict'], rows),
+  ].join('\n\n')
+}
+
+function figure([name, values]: [string, readonly number[]]): string {
+  const isShare = name.endsWith('%')
+  const text = (value: number) =>
+    isShare ? (100 * value).toFixed(1) : String(Number(value.toPrecision(3)))
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  const spread =
+    values.length < 2 || variance === 0
+      ? ''
+      : ` ± ${text(Math.sqrt(variance / (values.length - 1)))} (${text(Math.min(...values))} to ${text(Math.max(...values))})`
+  return `${isShare ? name.slice(0, -1).trim() : name} ${text(mean)}${spread}${isShare ? ' %' : ''}`
 }
 
 /**

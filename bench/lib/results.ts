@@ -127,11 +127,34 @@ const compressResult = z.object({
   comparisons: z.array(z.object({ title: z.string(), timings: z.array(timing).min(1) })),
 })
 
+const papersResult = z.object({
+  ...head,
+  kind: z.literal('papers'),
+  rows: z.array(
+    z.object({
+      spec: z.string(),
+      title: z.string(),
+      paper: z.string(),
+      name: z.string(),
+      claim: z.string(),
+      check: z.string(),
+      /** Values by figure, one per seed. */
+      figures: z.record(z.string(), z.array(z.number())),
+      /** Seeds on which it held alone. */
+      held: z.number(),
+      holds: z.boolean(),
+      note: z.string().optional(),
+      tookMs: z.number(),
+    }),
+  ),
+})
+
 /** Any stored result. */
 export const resultSchema = z.discriminatedUnion('kind', [
   modelsResult,
   kernelsResult,
   compressResult,
+  papersResult,
 ])
 
 /** Whole models on several runtimes. */
@@ -140,6 +163,8 @@ export type ModelsResult = z.infer<typeof modelsResult>
 export type KernelsResult = z.infer<typeof kernelsResult>
 /** A compression, end to end. */
 export type CompressResult = z.infer<typeof compressResult>
+/** Claims of papers, checked. */
+export type PapersResult = z.infer<typeof papersResult>
 /** Any result. */
 export type Result = z.infer<typeof resultSchema>
 /** One contender's time. */
