@@ -60,6 +60,11 @@ export interface LoopOptions {
   readonly masks?: Readonly<Record<string, Uint8Array>>
   /** Largest norm of all gradients of a player together; larger ones are scaled down. */
   readonly clipNorm?: number
+  /** Called with a player's gradients by weight before its update, to add to them in place. */
+  readonly adjust?: (
+    gradients: Readonly<Record<string, Float32Array>>,
+    at: { readonly player: string; readonly step: number; readonly rate: number },
+  ) => void
   /**
    * Called after every step; weights it names are written to the store again, `stop` ends the loop.
    */
@@ -155,19 +160,26 @@ function updateInPlace(
   const count = (state.updates[playerName] ?? 0) + 1
   state.updates[playerName] = count
   const found = names.map((name) => floatData(results[gradients[name]!]!))
+  options.adjust?.(Object.fromEntries(names.map((name, i) => [name, found[i]!])), {
+    player: playerName,
+    step: state.step,
+    rate,
+  })
   for (const [i, name] of names.entries()) maskInPlace(found[i]!, options.masks?.[name])
   if (options.clipNorm !== undefined) clipInPlace(found, options.clipNorm)
   names.forEach((name, i) => {
     const weight = state.weights[name]!
+    const slots = optimizer.slots.map((slot) => state.moments[momentKey(playerName, slot, name)]!)
     optimizer.updateInPlace({
       weight,
       gradient: found[i]!,
-      slots: optimizer.slots.map((slot) => state.moments[momentKey(playerName, slot, name)]!),
+      slots,
       rate,
       count,
       decays: optimizer.decay === 'all' || options.shapes[name]!.length >= 2,
     })
-    maskInPlace(weight, options.masks?.[name])
+    // Moments too: a weight that comes back starts at rest.
+    for (const values of [weight, ...slots]) maskInPlace(values, options.masks?.[name])
   })
   for (const { runningMean, runningVariance, mean, variance } of player.statistics) {
     followInPlace(state.weights[runningMean]!, floatData(results[mean]!))

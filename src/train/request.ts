@@ -31,21 +31,38 @@ export interface CheckpointOptions {
 
 /** What a solver may do between steps. */
 export interface Hands {
+  /** Steps finished. */
   readonly step: number
   readonly steps: number
-  /** Weights and running statistics; name those you change in what `act` returns. */
+  /** Weights and running statistics; name those you change in what you return. */
   readonly weights: Readonly<Record<string, Float32Array>>
   /** Masks by weight; replace entries to change what is held at zero. */
   readonly masks: Record<string, Uint8Array>
+  /** Sets the optimizer's moments and its count of updates back to the start. */
+  forget(): void
 }
 
-/** Acts between steps; `state` and `restore` carry it through a checkpoint. */
+/** Acts on gradients and between steps; `state`, `tensors` and `restore` carry it through a checkpoint. */
 export interface StepSolver {
   readonly name: string
-  /** Returns the names of weights it changed. */
+  /** Everything that decides what it does, for the fingerprint of a checkpoint. */
+  readonly settings?: unknown
+  /** Called once before the first step, also where there are no steps. */
+  begin?(hands: Hands): void
+  /** Adds to the gradients of one step in place. `step` counts the steps finished. */
+  adjust?(
+    gradients: Readonly<Record<string, Float32Array>>,
+    hands: Hands & { readonly rate: number },
+  ): void
+  /** Called after every step; returns the names of weights it changed. */
   act(hands: Hands): readonly string[] | Promise<readonly string[]>
+  /** Steps at which the learning rate's schedule starts again, each stretch a schedule of its own. */
+  restarts?(steps: number): readonly number[]
+  /** What JSON holds. */
   state(): unknown
-  restore(state: unknown): void
+  /** What it does not; the arrays themselves, not copies. */
+  tensors?(): Readonly<Record<string, Float32Array>>
+  restore(state: unknown, tensors: Readonly<Record<string, Float32Array>>): void
 }
 
 /** A training run. */
@@ -146,7 +163,8 @@ export function fingerprintOf(model: Model, options: TrainRequest): string {
   add([options.steps, options.batch, options.seed, options.augment, options.clipNorm, description])
   add([data.name, data.length, engine.name, engine.version, engine.threads])
   for (const part of [loss, optimizer, schedule]) add([part.name, part.settings])
-  add([options.trainable, options.outputs, options.select?.everySteps, solver?.name])
+  add([options.trainable, options.outputs, options.select?.everySteps])
+  add([solver?.name, solver?.settings])
   for (const each of teacher === undefined ? [model] : [model, teacher]) {
     add([each.graph.nodes.map(({ op, inputs, outputs }) => [op, inputs, outputs])])
     for (const { name, dtype } of each.graph.constants) {

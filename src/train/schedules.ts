@@ -48,6 +48,20 @@ export function warmUp(schedule: RateSchedule, share = 0.05): RateSchedule {
   }
 }
 
+/** Another schedule, run whole between each two of the given steps, and to the end from the last. */
+export function restarted(schedule: RateSchedule, at: readonly number[]): RateSchedule {
+  const starts = [0, ...at].sort((a, b) => a - b)
+  return {
+    name: `restarted ${schedule.name}`,
+    settings: { ...schedule.settings, at },
+    rateAt: (step, steps) => {
+      const stretch = starts.findLastIndex((start) => start <= step)
+      const [from, to] = [starts[stretch]!, starts[stretch + 1] ?? steps]
+      return schedule.rateAt(step - from, Math.min(to, steps) - from)
+    },
+  }
+}
+
 function positive(rate: number): number {
   if (rate > 0 && Number.isFinite(rate)) return rate
   throw new OptionError(`The learning rate must be a positive number, found ${rate}`)

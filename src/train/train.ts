@@ -17,11 +17,13 @@ import { StepClock } from './progress.ts'
 import {
   completeRequest,
   fingerprintOf,
+  type Hands,
   type Trained,
   type TrainingPoint,
   type TrainOptions,
   type TrainRequest,
 } from './request.ts'
+import { type RateSchedule, restarted } from './schedules.ts'
 import { buildStepGraph, type StepGraph } from './step-graph.ts'
 import { createTeacher, type Teacher } from './teacher.ts'
 
@@ -68,6 +70,7 @@ class TrainingRun {
   #pending = { sum: 0, count: 0 }
   #best: { score: number; weights: Record<string, Float32Array> } | undefined
   #savedAt: number
+  #isRestored = false
 
   static async start(model: Model, options: TrainOptions): Promise<TrainingRun> {
     const request = completeRequest(options)
@@ -109,6 +112,8 @@ class TrainingRun {
   }
 
   async finish(): Promise<Trained> {
+    // A run that is continued has begun already.
+    if (!this.#isRestored) this.#options.solver?.begin?.(this.#hands())
     if (this.#state.step < this.#steps) await this.#run()
     const { step } = this.#state
     const weights = this.#best?.weights ?? this.#state.weights
@@ -127,7 +132,7 @@ class TrainingRun {
   }
 
   async #run(): Promise<void> {
-    const { engine, clipNorm } = this.#options
+    const { engine, clipNorm, solver } = this.#options
     const shapes = this.#shapes()
     const trained = Object.keys(this.#graph.gradients)
     const store = await engine.store(
@@ -146,7 +151,7 @@ class TrainingRun {
       statistics: this.#graph.statistics,
       feeds: await this.#feeder(),
       optimizer: this.#options.optimizer,
-      rate: this.#options.schedule,
+      rate: this.#rate(),
       every: 1,
     }
     await runLoop(this.#state, [player], {
@@ -155,8 +160,31 @@ class TrainingRun {
       shapes,
       masks: this.#masks,
       ...(clipNorm !== undefined && { clipNorm }),
+      ...(solver?.adjust && {
+        adjust: (gradients, { rate }) => solver.adjust?.(gradients, { ...this.#hands(), rate }),
+      }),
       afterStep: (report) => this.#afterStep(report),
     })
+  }
+
+  #rate(): RateSchedule {
+    const { schedule, solver, steps } = this.#options
+    const at = solver?.restarts?.(steps) ?? []
+    return at.length === 0 ? schedule : restarted(schedule, at)
+  }
+
+  #hands(): Hands {
+    const { step, weights, moments, updates } = this.#state
+    return {
+      step,
+      steps: this.#steps,
+      weights,
+      masks: this.#masks,
+      forget: () => {
+        for (const values of Object.values(moments)) values.fill(0)
+        for (const player of Object.keys(updates)) updates[player] = 0
+      },
+    }
   }
 
   async #feeder(): Promise<Player['feeds']> {
@@ -212,8 +240,7 @@ class TrainingRun {
     const loss = losses.model!
     const learningRate = rates.model!
     this.#pending = { sum: this.#pending.sum + loss, count: this.#pending.count + 1 }
-    const changed =
-      (await solver?.act({ step, steps, weights: this.#state.weights, masks: this.#masks })) ?? []
+    const changed = (await solver?.act(this.#hands())) ?? []
     if (select !== undefined && (step % select.everySteps === 0 || step === steps))
       await this.#considerBest(select)
     this.#report(step, learningRate)
@@ -277,7 +304,13 @@ class TrainingRun {
     writeCheckpoint(checkpoint.path, {
       fingerprint: this.#fingerprint,
       state,
-      tensors: { weights, moments, masks, best: this.#best?.weights ?? {} },
+      tensors: {
+        weights,
+        moments,
+        masks,
+        best: this.#best?.weights ?? {},
+        solver: solver?.tensors?.() ?? {},
+      },
     })
     this.#savedAt = this.#clock.now()
   }
@@ -286,7 +319,8 @@ class TrainingRun {
     const { checkpoint, solver } = this.#options
     const saved = checkpoint && readCheckpoint(checkpoint.path, this.#fingerprint)
     if (saved === undefined) return
-    const { weights = {}, moments = {}, masks = {}, best = {} } = saved.tensors
+    this.#isRestored = true
+    const { weights = {}, moments = {}, masks = {}, best = {}, solver: kept = {} } = saved.tensors
     const state = saved.state as SavedState
     this.#state.step = state.step
     Object.assign(this.#state.updates, state.updates)
@@ -296,7 +330,7 @@ class TrainingRun {
     this.#history = state.history
     this.#pending = state.pending
     if (state.best !== undefined) this.#best = { score: state.best, weights: best }
-    solver?.restore(state.solver)
+    solver?.restore(state.solver, kept)
   }
 
   #withWeights(values: Readonly<Record<string, Float32Array>>): Model {
