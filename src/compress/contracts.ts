@@ -54,16 +54,42 @@ export interface Criterion {
   readonly scale: 'absolute' | 'relative'
 }
 
-/** A shape that zeros may take, and the densities it can honour. */
+/**
+ * Where zeros may lie, and the densities it can honour. Shapes have outputs first: `[o, i, kh, kw]`,
+ * `[o, i]` or `[o]`; weights that are stored otherwise are turned by `projectWeight`.
+ */
 export interface Structure {
+  /** `family`, `family:argument`, `family/2`: a plan names it, `structures.named` finds it. */
   readonly name: string
-  /** Kept groups per level, densest first; a plan's level is an index into this list. */
-  levels(shape: readonly number[]): number[]
-  /** Group of every element. */
-  groups(shape: readonly number[]): Int32Array
-  /** Mask that keeps the best groups of a score at a level. Linear time. */
-  project(score: FloatTensor, level: number): Mask
-  /** True when `project` keeps the largest possible score, else what it promises. */
+  readonly paper: string
+  /** How many outputs share a mask; 1 where each has its own. */
+  readonly share: number
+  /** Why a shape cannot take it (its only level is then dense); undefined where it can. */
+  refuses(shape: readonly number[]): string | undefined
+  /**
+   * Densities, 1 first, falling: what a plan's `level` is an index into. A last group cut short by
+   * the shape counts as a whole one.
+   */
+  levels(shape: readonly number[]): readonly number[]
+  /**
+   * Mask at a level that keeps as much of the score (additive, none below zero) as `exact` says; in
+   * linear time. Of one score a sparser level keeps only what a denser one kept. Throws OptionError
+   * where the level does not exist.
+   */
+  project(score: FloatTensor, level: number, order?: Int32Array): Mask
+  /**
+   * Partitions of the elements into groups that go as a whole, one group number per element: an
+   * element stays where its group of every partition stays. Absent where zeros are chosen inside
+   * groups (N:M, patterns).
+   */
+  groups?(shape: readonly number[], order?: Int32Array): readonly Int32Array[]
+  /**
+   * An order of the outputs such that neighbours lose least by sharing a mask at a level. Made once,
+   * of the pretrained weights' scores, and then kept: `project` and `groups` share masks along it
+   * (along the weight's own order without). Absent where nothing is shared.
+   */
+  order?(score: FloatTensor, level: number): Int32Array
+  /** True when `project` keeps the largest score that the level allows, else what it promises. */
   readonly exact: true | string
 }
 

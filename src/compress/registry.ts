@@ -8,9 +8,18 @@ import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
 import { oneShot } from './schedules/one-shot.ts'
 import { elementTaylor, unitTaylor } from './statistics/taylor.ts'
+import { blockPunched } from './structures/block-punched.ts'
 import { channel } from './structures/channel.ts'
 import { element } from './structures/element.ts'
+import {
+  defaultStructures,
+  type StructureFamily,
+  single,
+  structureNamed,
+} from './structures/family.ts'
 import { filter } from './structures/filter.ts'
+import { kernel } from './structures/kernel.ts'
+import { pattern } from './structures/pattern.ts'
 
 /** Plug-ins of one kind. */
 export interface Registry<T extends { readonly name: string }> {
@@ -48,8 +57,21 @@ export const statistics: Registry<Statistic> = registryOf('statistic', [
 ])
 /** What matters. */
 export const criteria: Registry<Criterion> = registryOf('criterion', [magnitude, taylor])
-/** Which shapes zeros take. */
-export const structures: Registry<Structure> = registryOf('structure', [filter, channel, element])
+/** Ideas of where zeros lie; `structures` lists what they give. */
+export const structureFamilies: readonly StructureFamily[] = [
+  single(filter),
+  single(channel),
+  single(element, [1, 2, 4]),
+  single(kernel, [1, 2, 4]),
+  pattern,
+  blockPunched,
+]
+/** Which shapes zeros take: the ones worth trying; `named` also finds variants and other shares. */
+export const structures: Registry<Structure> = {
+  kind: 'structure',
+  all: defaultStructures(structureFamilies),
+  named: (name) => structureNamed(structureFamilies, name),
+}
 /** When how much is kept. */
 export const schedules: Registry<Schedule> = registryOf('schedule', [oneShot, cubic, exponential])
 /** How much is kept where. */

@@ -1,10 +1,10 @@
 // Scores: what each unit of each class is worth, from a criterion and what was observed.
 import type { Model } from '../ir/graph.ts'
+import { largest } from '../tensor/largest.ts'
 import { type FloatTensor, floatData, sizeOf } from '../tensor/tensor.ts'
 import { OptionError } from '../util/errors.ts'
 import type { Choice, Criterion } from './contracts.ts'
 import type { Observed } from './observe.ts'
-import { largest } from './structures/grouped.ts'
 import type { Member, UnitClass, UnitMap } from './units.ts'
 
 /** Score per unit, by class name. */

@@ -1,13 +1,25 @@
-// The structure laws: the density asked for, nested levels, and the best projection.
+// The structure laws: the density asked for, nested levels, the best projection, masks that are shared.
 import { describe, expect, it } from 'vitest'
-import { schedules, structures } from '../../src/compress/registry.ts'
-import { largest } from '../../src/compress/structures/grouped.ts'
-import { floats, sizeOf } from '../../src/tensor/tensor.ts'
+import type { Structure } from '../../src/compress/contracts.ts'
+import { structures } from '../../src/compress/registry.ts'
+import { type FloatTensor, floatData, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
 
-const shapes = [[6, 4, 3, 3], [5, 7], [8]]
+const even = [
+  [8, 8, 3, 3],
+  [16, 16, 1, 1],
+  [16, 32],
+]
+const ragged = [[5, 7, 3, 3], [6, 3, 5, 5], [9, 13], [11]]
 
-const scoreOf = (shape: readonly number[], seed: number) => {
+/** What the registry lists, and variants and shares that plans may name. */
+const named = ['pattern:01b,0d8', 'pattern:01b,0d8/8', 'block-punched:8/8', 'filter/2', 'channel/4']
+const all: readonly Structure[] = [
+  ...structures.all,
+  ...named.map((name) => structures.named(name)),
+]
+
+function scoreOf(shape: readonly number[], seed: number): FloatTensor {
   const random = createRandom(seed)
   return floats(
     shape,
@@ -15,91 +27,189 @@ const scoreOf = (shape: readonly number[], seed: number) => {
   )
 }
 
-describe.each(structures.all.map((structure) => [structure.name, structure] as const))(
+const count = (mask: Uint8Array) => mask.reduce((sum, bit) => sum + bit, 0)
+const keptScore = (score: FloatTensor, mask: Uint8Array) =>
+  floatData(score).reduce((sum, value, i) => sum + value * mask[i]!, 0)
+
+/** How far from its level a mask of a structure that is not exact may lie, as part of the tensor. */
+const SLACK = 0.02
+
+describe.each(all.map((structure) => [structure.name, structure] as const))(
   '%s',
-  (_name, structure) => {
-    for (const shape of shapes) {
-      const groups = structure.groups(shape)
+  (name, structure) => {
+    it('is found by its name', () => {
+      expect(structures.named(name).name).toBe(name)
+    })
+
+    for (const shape of [...even, ...ragged]) {
       const levels = structure.levels(shape)
-      const count = Math.max(...groups) + 1
+      const masks = (score: FloatTensor, order?: Int32Array) =>
+        levels.map((_, level) => structure.project(score, level, order))
 
-      it(`keeps as many groups of [${shape}] as each level says, and whole ones`, () => {
-        levels.forEach((kept, level) => {
-          const mask = structure.project(scoreOf(shape, 1), level)
-          const inside = new Set(Array.from(groups).filter((_, i) => mask[i] === 1))
-          const outside = new Set(Array.from(groups).filter((_, i) => mask[i] === 0))
-          expect(inside.size).toBe(kept)
-          expect(inside.size + outside.size).toBe(count)
-        })
-      })
-
-      it(`lists levels of [${shape}] from dense down, none empty`, () => {
-        expect(levels[0]).toBe(count)
+      it(`lists levels of [${shape}] from dense down, none empty, or says why not`, () => {
+        expect(levels[0]).toBe(1)
         expect(levels.every((kept, i) => kept > 0 && (i === 0 || kept < levels[i - 1]!))).toBe(true)
+        const refusal = structure.refuses(shape)
+        if (refusal !== undefined) {
+          expect(refusal.length).toBeGreaterThan(10)
+          expect(levels).toEqual([1])
+        }
+        expect(structure.project(scoreOf(shape, 1), 0).every((bit) => bit === 1)).toBe(true)
       })
 
-      it(`keeps at a lower level of [${shape}] only what a higher one kept`, () => {
-        const masks = levels.map((_, level) => structure.project(scoreOf(shape, 2), level))
-        for (let level = 1; level < masks.length; level++)
-          masks[level]!.forEach((bit, i) => expect(bit).toBeLessThanOrEqual(masks[level - 1]![i]!))
+      it(`keeps of [${shape}] at a lower level only what a higher one kept, and less`, () => {
+        const found = masks(scoreOf(shape, 2))
+        for (let level = 1; level < found.length; level++) {
+          expect(count(found[level]!)).toBeLessThan(count(found[level - 1]!))
+          expect(count(found[level]!)).toBeGreaterThan(0)
+          expect(found[level]!.every((bit, i) => bit <= found[level - 1]![i]!)).toBe(true)
+        }
+      })
+
+      it(`gives outputs of [${shape}] that share the same mask, along an order too`, () => {
+        const score = scoreOf(shape, 3)
+        const order =
+          structure.order?.(score, levels.length - 1) ?? createRandom(4).permutation(shape[0]!)
+        expect([...order].sort((a, b) => a - b)).toEqual(Array.from(order.keys()))
+        const inner = sizeOf(shape.slice(1))
+        for (const mask of masks(score, order).slice(1))
+          for (let at = 0; at < shape[0]!; at++) {
+            const head = order[at - (at % structure.share)]!
+            const of = (o: number) => mask.subarray(o * inner, (o + 1) * inner)
+            expect(of(order[at]!)).toEqual(of(head))
+          }
+      })
+
+      it(`keeps whole groups of [${shape}] where it has groups`, () => {
+        const order = createRandom(5).permutation(shape[0]!)
+        const groups = structure.groups?.(shape, order)
+        if (groups === undefined) return
+        for (const mask of masks(scoreOf(shape, 6), order)) {
+          const alive = groups.map((group) => {
+            const some = new Uint8Array(Math.max(...group) + 1)
+            group.forEach((g, i) => {
+              if (mask[i] === 1) some[g] = 1
+            })
+            return some
+          })
+          const whole = Uint8Array.from(mask, (_, i) =>
+            groups.every((group, p) => alive[p]![group[i]!] === 1) ? 1 : 0,
+          )
+          expect(whole).toEqual(mask)
+        }
       })
     }
 
-    it('equals brute force where it is exact', () => {
-      if (structure.exact !== true) return
-      const shape = [4, 3, 1, 1]
-      const score = scoreOf(shape, 3)
-      const groups = structure.groups(shape)
-      const count = Math.max(...groups) + 1
-      structure.levels(shape).forEach((kept, level) => {
-        const sums = new Float64Array(count)
-        groups.forEach((group, i) => {
-          sums[group]! += score.data[i]!
+    for (const shape of even)
+      it(`keeps of [${shape}] the density a level says`, () => {
+        const score = scoreOf(shape, 7)
+        structure.levels(shape).forEach((density, level) => {
+          const kept = count(structure.project(score, level))
+          if (structure.exact === true) expect(kept).toBe(Math.round(density * sizeOf(shape)))
+          else expect(Math.abs(kept / sizeOf(shape) - density)).toBeLessThan(SLACK)
         })
-        let best = 0
-        for (let set = 0; set < 1 << count; set++) {
-          const chosen = Array.from(sums).filter((_, group) => (set >> group) & 1)
-          if (chosen.length === kept)
-            best = Math.max(
-              best,
-              chosen.reduce((a, b) => a + b, 0),
-            )
-        }
-        const mask = structure.project(score, level)
-        const total = score.data.reduce((sum, value, i) => sum + value * mask[i]!, 0)
-        expect(total).toBeCloseTo(best, 5)
+      })
+
+    it('is deterministic, with equal scores too', () => {
+      for (const score of [
+        scoreOf([8, 8, 3, 3], 8),
+        floats([8, 8, 3, 3], new Float32Array(576).fill(1)),
+      ])
+        structure.levels(score.shape).forEach((_, level) => {
+          const mask = structure.project(score, level)
+          expect(count(mask)).toBe(count(structure.project(scoreOf(score.shape, 9), level)))
+          expect(structure.project(score, level)).toEqual(mask)
+        })
+    })
+
+    it('does not change what it keeps when scores are scaled', () => {
+      const score = scoreOf([8, 8, 3, 3], 10)
+      const scaled = floats(
+        score.shape,
+        floatData(score).map((value) => value * 8),
+      )
+      structure.levels(score.shape).forEach((_, level) => {
+        expect(structure.project(scaled, level)).toEqual(structure.project(score, level))
       })
     })
 
     it('refuses a level it does not have', () => {
-      expect(() => structure.project(scoreOf([4, 4], 4), 99)).toThrow(/levels are 0…/)
+      expect(() => structure.project(scoreOf([4, 4], 4), 99)).toThrow(/Cannot prune \[4,4\] to/)
+      expect(() => structure.project(scoreOf([4, 4], 4), 99, undefined)).toThrow(name)
     })
   },
 )
 
-it('largest() equals sorting on 300 random lists with ties', () => {
-  const random = createRandom(5)
-  for (let trial = 0; trial < 300; trial++) {
-    const values = Array.from({ length: 1 + random.integer(40) }, () => random.integer(8))
-    const k = random.integer(values.length + 1)
-    const order = values.map((_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b)
-    expect(Array.from(largest(values, k))).toEqual(order.slice(0, k).sort((a, b) => a - b))
+// Every mask a structure allows, by trying all choices of a small shape.
+describe('projections equal brute force', () => {
+  const subsets = (n: number, k: number): number[][] => {
+    if (k === 0) return [[]]
+    if (k > n) return []
+    return [...subsets(n - 1, k), ...subsets(n - 1, k - 1).map((set) => [...set, n - 1])]
   }
+
+  const shapes: Record<string, readonly number[]> = {
+    default: [4, 3, 1, 1],
+    kernel: [2, 3, 2, 2],
+    'kernel/2': [4, 3, 2, 2],
+    'kernel/4': [8, 3, 2, 2],
+    'block-punched:8/8': [8, 16, 2, 1],
+  }
+  const grouped = all.filter(
+    ({ exact, groups, name }) => exact === true && groups && !name.startsWith('pattern'),
+  )
+  it.each(grouped.map((structure) => [structure.name, structure] as const))(
+    '%s, over all sets of groups',
+    (name, structure) => {
+      const shape = shapes[name] ?? (structure.share > 4 ? [8, 8, 2, 1] : shapes.default!)
+      if (structure.refuses(shape)) throw new Error(`${name} refuses ${shape}`)
+      const order = createRandom(11).permutation(shape[0]!)
+      const score = scoreOf(shape, 12)
+      const group = structure.groups!(shape, order)[0]!
+      const sums = new Float64Array(Math.max(...group) + 1)
+      floatData(score).forEach((value, i) => {
+        sums[group[i]!]! += value
+      })
+      structure.levels(shape).forEach((density, level) => {
+        const sets = subsets(sums.length, Math.round(density * sums.length))
+        const best = Math.max(...sets.map((set) => set.reduce((sum, g) => sum + sums[g]!, 0)))
+        expect(keptScore(score, structure.project(score, level, order))).toBeCloseTo(best, 5)
+      })
+    },
+  )
+
+  it('pattern, over all kernels and shapes', () => {
+    const library = [0x01b, 0x036, 0x0d8]
+    const structure = structures.named('pattern:01b,036,0d8')
+    for (let seed = 0; seed < 200; seed++) {
+      const score = scoreOf([2, 2, 3, 3], seed)
+      const value = (kernel: number, shape: number) =>
+        Array.from(
+          { length: 9 },
+          (_, tap) => ((shape >> tap) & 1) * score.data[kernel * 9 + tap]!,
+        ).reduce((a, b) => a + b)
+      structure.levels(score.shape).forEach((density, level) => {
+        if (level === 0) return
+        const kernels = Math.round((density * 36) / 4)
+        let best = 0
+        for (let choice = 0; choice < 4 ** 4; choice++) {
+          const ids = Array.from({ length: 4 }, (_, k) => Math.floor(choice / 4 ** k) % 4)
+          if (ids.filter((id) => id < 3).length !== kernels) continue
+          best = Math.max(
+            best,
+            ids.reduce((sum, id, k) => sum + (id < 3 ? value(k, library[id]!) : 0), 0),
+          )
+        }
+        expect(keptScore(score, structure.project(score, level))).toBeCloseTo(best, 5)
+      })
+    }
+  })
 })
 
-describe.each(schedules.all.map((schedule) => [schedule.name, schedule] as const))(
-  'schedule %s',
-  (_name, { keepAt }) => {
-    it('ends at the final keep, never rises, and stays between it and 1', () => {
-      for (const final of [0.1, 0.5, 1]) {
-        expect(keepAt(1, final)).toBeCloseTo(final, 12)
-        for (let t = 0; t <= 20; t++) {
-          const [now, next] = [keepAt(t / 20, final), keepAt((t + 1) / 20, final)]
-          expect(now).toBeGreaterThanOrEqual(final - 1e-12)
-          expect(now).toBeLessThanOrEqual(1)
-          expect(next).toBeLessThanOrEqual(now + 1e-12)
-        }
-      }
-    })
-  },
-)
+it('names that no structure has are refused', () => {
+  expect(() => structures.named('elment/2')).toThrow(/did you mean "element"/)
+  expect(() => structures.named('element:3')).toThrow(/takes no argument/)
+  expect(() => structures.named('element/3')).toThrow(/expected 2, 4, 8/)
+  expect(() => structures.named('pattern:fff')).toThrow(/expected "pattern:HEX/)
+  expect(() => structures.named('')).toThrow(/Unknown structure/)
+})

@@ -1,14 +1,16 @@
-// channel: whole input channels of a weight [o, i, …] are zero.
+// channel: whole inputs are unread; of a matrix its columns, of an embedding its tokens. Wen et al. 2016.
 import { sizeOf } from '../../tensor/tensor.ts'
 import { grouped } from './grouped.ts'
 
-/** One group per slice of axis 1 (of axis 0 for a vector). */
+/** One group per slice of axis 1. */
 export const channel = grouped({
   name: 'channel',
-  count: (shape) => shape[1] ?? shape[0]!,
+  paper: 'https://arxiv.org/abs/1608.03665',
+  refuses: (shape) => (shape.length < 2 ? 'a vector has no input channels' : undefined),
+  count: (shape) => shape[1]!,
   groups: (shape) => {
     const inner = sizeOf(shape.slice(2))
-    const channels = shape[1] ?? shape[0]!
+    const channels = shape[1]!
     return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner) % channels)
   },
 })

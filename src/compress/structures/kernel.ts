@@ -1,0 +1,16 @@
+// kernel: whole kh × kw kernels are zero, which PatDNN calls connectivity. Niu et al. 2020.
+import { sizeOf } from '../../tensor/tensor.ts'
+import { grouped } from './grouped.ts'
+
+/** One group per kernel: per output and input channel. */
+export const kernel = grouped({
+  name: 'kernel',
+  paper: 'https://arxiv.org/abs/2001.00138',
+  refuses: (shape) =>
+    sizeOf(shape.slice(2)) === 1 ? `the kernels of [${shape}] are single weights` : undefined,
+  count: (shape) => shape[0]! * shape[1]!,
+  groups: (shape) => {
+    const taps = sizeOf(shape.slice(2))
+    return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / taps))
+  },
+})

@@ -1,0 +1,124 @@
+// pattern: every 3 × 3 kernel is one of a few shapes of four weights, or is removed (connectivity).
+// Niu et al. 2020, PatDNN; the library of shapes of a network by Ma et al. 2020.
+import { largest } from '../../tensor/largest.ts'
+import { type FloatTensor, floatData } from '../../tensor/tensor.ts'
+import { OptionError } from '../../util/errors.ts'
+import type { Mask, Structure } from '../contracts.ts'
+import { defineStructure } from './define.ts'
+import { keptCounts } from './densities.ts'
+import type { StructureFamily } from './family.ts'
+
+const TAPS = 9
+const CENTRE = 4
+const KEPT = 4
+
+/** The 56 shapes of four of nine weights that keep the centre, ascending; bit t is set where tap t is kept. */
+export const patternUniverse: readonly number[] = Array.from(
+  { length: 1 << TAPS },
+  (_, p) => p,
+).filter((pattern) => (pattern >> CENTRE) & 1 && bitsOf(pattern).length === KEPT)
+
+/** Shapes for where a network's own are not known: the natural shapes of trained CIFAR-10 ResNets 20 and 56. */
+export const DEFAULT_LIBRARY: readonly number[] = [
+  0x017, 0x01b, 0x036, 0x059, 0x0d8, 0x134, 0x1b0, 0x1d0,
+]
+
+/** `pattern` with the default library, or `pattern:01b,036,…` with a network's own. */
+export const pattern: StructureFamily = {
+  name: 'pattern',
+  shares: [1, 2, 4],
+  argument: 'HEX,HEX,… (bit t of each is set where tap t of nine is kept)',
+  make(argument) {
+    if (argument === undefined) return ofLibrary(DEFAULT_LIBRARY, 'pattern')
+    const library = argument
+      .split(',')
+      .map((hex) => (/^[0-9a-f]{1,3}$/.test(hex) ? parseInt(hex, 16) : 0))
+    const known = library.every((shape) => patternUniverse.includes(shape))
+    return known && new Set(library).size === library.length
+      ? ofLibrary(library, patternName(library))
+      : undefined
+  },
+}
+
+/** Returns the name of the structure with a library; plans stay plain text. */
+export function patternName(library: readonly number[]): string {
+  const sorted = [...library].sort((a, b) => a - b)
+  return `pattern:${sorted.map((shape) => shape.toString(16).padStart(3, '0')).join()}`
+}
+
+/**
+ * Counts how many 3 × 3 kernels of some scores (of weights `[o, i, 3, 3]`; others are left out) fit each
+ * shape of a library best. With the whole universe these are the kernels' natural shapes.
+ */
+export function patternUsage(
+  scores: Iterable<FloatTensor>,
+  library: readonly number[] = patternUniverse,
+): number[] {
+  const usage = new Array<number>(library.length).fill(0)
+  for (const score of scores)
+    if (refuses(score.shape) === undefined)
+      for (const id of bestPatterns(score, library).ids) usage[id]!++
+  return usage
+}
+
+/** Returns the `size` most used shapes of a library, ascending; the earlier one on a tie. */
+export function patternLibrary(
+  scores: Iterable<FloatTensor>,
+  size: number,
+  library: readonly number[] = patternUniverse,
+): number[] {
+  if (!(size >= 1 && size <= library.length))
+    throw new OptionError(`Cannot choose ${size} of ${library.length} patterns`)
+  return Array.from(largest(patternUsage(scores, library), size), (id) => library[id]!)
+}
+
+function refuses(shape: readonly number[]): string | undefined {
+  return shape.length === 4 && shape[2] === 3 && shape[3] === 3
+    ? undefined
+    : `patterns are for 3 × 3 kernels, found [${shape}]`
+}
+
+function ofLibrary(library: readonly number[], name: string): Structure {
+  const countOf = (shape: readonly number[]) => shape[0]! * shape[1]!
+  return defineStructure({
+    name,
+    paper: 'https://arxiv.org/abs/2001.00138',
+    refuses,
+    levels: (shape) => [
+      1,
+      ...keptCounts(countOf(shape)).map((kept) => (kept / countOf(shape)) * (KEPT / TAPS)),
+    ],
+    // Which shape is best does not depend on which kernels stay: choosing both at once is exact.
+    exact: true,
+    project(score, level): Mask {
+      const { ids, kept } = bestPatterns(score, library)
+      const mask = new Uint8Array(ids.length * TAPS)
+      for (const kernel of largest(kept, keptCounts(ids.length)[level - 1]!))
+        for (const tap of bitsOf(library[ids[kernel]!]!)) mask[kernel * TAPS + tap] = 1
+      return mask
+    },
+  })
+}
+
+// The shape that keeps most of each kernel, and what it keeps; the first one on a tie.
+function bestPatterns(score: FloatTensor, library: readonly number[]) {
+  const values = floatData(score)
+  const kernels = values.length / TAPS
+  const ids = new Uint8Array(kernels)
+  const kept = new Float64Array(kernels).fill(-1)
+  const taps = library.map(bitsOf)
+  for (let kernel = 0; kernel < kernels; kernel++)
+    taps.forEach((list, id) => {
+      let sum = 0
+      for (const tap of list) sum += values[kernel * TAPS + tap]!
+      if (sum > kept[kernel]!) {
+        kept[kernel] = sum
+        ids[kernel] = id
+      }
+    })
+  return { ids, kept }
+}
+
+function bitsOf(shape: number): number[] {
+  return Array.from({ length: TAPS }, (_, tap) => tap).filter((tap) => (shape >> tap) & 1)
+}
