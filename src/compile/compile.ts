@@ -13,14 +13,16 @@ import type { Model } from '../ir/graph.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
 import { planThreads } from './emit/threads.ts'
-import { emitModule, type Instruction } from './emit/wasm.ts'
+import { emitModule } from './emit/wasm.ts'
 import { deployModel, fixModel } from './fix.ts'
 import { storageOf } from './layout.ts'
-import { lowerOffers } from './lower.ts'
-import { type PlacedProgram, placeProgram } from './place.ts'
+import { lowerProgram } from './lower.ts'
+import { type PlacedEntry, type PlacedProgram, placePrograms } from './place.ts'
+import { Pool } from './pool.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
+import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -76,11 +78,12 @@ export interface Compiled {
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma, exportKernels = false } = options
   const bindings = bindingsOf(model, options)
-  const { model: fixed, analysis, selection, origins } = fixModel(deployModel(model, bindings))
-  const { offers } = selection
+  const made = fixModel(deployModel(model, bindings))
+  const { model: fixed, analysis, selection, origins } = made
   const named = (name: string) => origins.get(name) ?? name
-  const lowered = lowerOffers(fixed, analysis, offers)
-  const placed = placeProgram(lowered)
+  const pool = new Pool()
+  const lowered = lowerProgram(made, pool)
+  const placed = placePrograms([lowered], pool)
   const steps = placed.steps.map((step) => ({ ...step, nodes: step.nodes.map(named) }))
   const program = { ...placed, steps }
   const report = selection.report.map((entry) => ({ ...entry, node: named(entry.node) }))
@@ -92,14 +95,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     throw new CompileError(
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
-  const run = program.steps.map(
-    (step): Instruction => ({
-      kind: 'call',
-      function: step.function.name,
-      args: step.addresses,
-      scratch: step.scratch,
-    }),
-  )
+  const [{ run, addressOf }] = program.entries as [PlacedEntry]
   const threads = planThreads(functions, run, program.memoryBytes)
   const emit = (fma: boolean) =>
     emitModule({
@@ -119,7 +115,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const place = (name: string) => {
     const { dtype, shape } = analysis.types.get(name)!
     const found = [...lowered.inputs, ...lowered.outputs].find((value) => value.name === name)!
-    return { name, ...storedAs(name, dtype), shape, address: program.addressOf(found.buffer) }
+    return { name, ...storedAs(name, dtype), shape, address: addressOf(found.buffer) }
   }
   const inputs = fixed.graph.inputs.map(
     ({ name }): BundleInput => ({
@@ -133,17 +129,13 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       description: description?.outputs?.[name] ?? { kind: 'tensor' },
     }),
   )
+  const stored = storeWeights(program)
   const manifest: Manifest = {
     format: 'tersor-bundle',
     version: FORMAT_VERSION,
     name: options.name ?? model.graph.name,
     memoryBytes: program.memoryBytes,
-    weights: {
-      file: 'weights.bin',
-      bytes: program.constants.length,
-      sha256: sha256(program.constants),
-      address: program.constantsAddress,
-    },
+    weights: stored.weights,
     code: {
       file: 'kernels.wasm',
       bytes: code.length,
@@ -169,7 +161,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     manifest,
     code,
     ...(relaxed && { relaxed }),
-    weights: program.constants,
+    weights: stored.file,
     program,
     functions,
     report,

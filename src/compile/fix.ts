@@ -36,7 +36,7 @@ export function fixModel(model: Model): Fixed {
   let current = rebuild(model, { expanded: new Set(), origins })
   for (let depth = 0; ; depth++) {
     const analysis = analyze(current)
-    const selection = selectOffers(current, analysis, allKernels())
+    const selection = selectOffers(current, analysis, allKernels(), fixRegion)
     const { declined } = selection
     if (declined.length === 0) return { model: current, analysis, selection, origins }
     const expandable = declined.filter(({ node }) => findOp(node)?.expand !== undefined)
@@ -72,6 +72,11 @@ export function deployModel(model: Model, bindings: Readonly<Record<string, numb
       `${error.message}; the dynamic dimensions ${names} were taken as 1, bind them to the sizes you run`,
     )
   }
+}
+
+// A subgraph is simplified anew: its inputs have types by now.
+function fixRegion(model: Model): Fixed {
+  return fixModel(deployModel(model, {}))
 }
 
 // Appends every node anew; those to expand are replaced by what their records make of them.

@@ -4,6 +4,8 @@ import type { Analysis } from '../ir/analyze.ts'
 import type { Formula } from '../ir/formula.ts'
 import type { Model, Node, ValueType } from '../ir/graph.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { Fixed } from './fix.ts'
+import type { Buffer, ProgramStep } from './program.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
 /**
@@ -28,6 +30,8 @@ export interface OfferContext {
   type(name: string): ValueType
   /** The constant's data, if the value is one. */
   constant(name: string): Tensor | undefined
+  /** Makes a subgraph ready for kernels; throws CompileError where a node of it is declined. */
+  region(model: Model): Fixed
   /** The only consumer of a value, or undefined when there are several, none, or it is a graph output. */
   soleConsumer(name: string): Node | undefined
 }
@@ -57,6 +61,8 @@ export interface Offer {
   readonly inPlace?: readonly number[]
   /** No code: output 0 is input 0 under another name or shape, in the same bytes. `emit` is never called. */
   readonly view?: true
+  /** Instead of a function: writes steps of the program itself (copies, branches, loops, host operations). */
+  steps?(hands: StepHands, buffers: StepBuffers): void
   /** Absolute error per unit of magnitude against exact arithmetic, and where it comes from. */
   readonly tolerance: number
   /** Identifies the code: equal keys share one function. */
@@ -65,6 +71,24 @@ export interface Offer {
   pack(layouts: PlacedLayouts): Uint8Array[]
   /** The function: parameters are addresses of inputs, packed constants, outputs, scratch, in that order. */
   emit(layouts: PlacedLayouts): TileFunction
+}
+
+/** The buffers of an offer that writes steps, in the order of its operands. */
+export interface StepBuffers {
+  readonly reads: readonly Buffer[]
+  readonly writes: readonly Buffer[]
+}
+
+/** What an offer that writes steps has at hand. */
+export interface StepHands {
+  push(step: ProgramStep): void
+  /** Copies one plain buffer to another, as far as both reach. */
+  copy(from: Buffer, to: Buffer): void
+  /** Working memory. */
+  scratch(name: string, bytes: number): Buffer
+  constant(name: string, data: Uint8Array): Buffer
+  /** Writes the steps of a subgraph; its inputs lie in the given plain buffers. Returns its outputs. */
+  region(fixed: Fixed, inputs: readonly Buffer[]): readonly Buffer[]
 }
 
 /** The layouts the compiler settled on, with halos. */

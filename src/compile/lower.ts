@@ -2,75 +2,50 @@
 import type { Analysis } from '../ir/analyze.ts'
 import type { Model, ValueType } from '../ir/graph.ts'
 import { CompileError, invariant } from '../util/errors.ts'
-import type { Layout, Offer } from './kernel.ts'
+import type { Fixed } from './fix.ts'
+import type { Layout, Offer, StepHands } from './kernel.ts'
 import { convertFunction, convertKey } from './kernels/convert.ts'
-import { bytesOf, fitsNhwc, layoutName, PLAIN, sameLayout } from './layout.ts'
+import { bytesOf, fitsNhwc, layoutName, PLAIN } from './layout.ts'
 import { packConstant } from './pack.ts'
+import type { Buffer, Program, ProgramStep } from './program.ts'
+import type { Pool } from './pool.ts'
 import { checkTables } from './tile/tables.ts'
-import type { TileFunction } from './tile/nodes.ts'
 
-/** A piece of memory: in the arena, or constant with its bytes. */
-export interface Buffer {
-  readonly id: number
-  /** The value it holds, or what it is for. */
-  readonly name: string
-  readonly bytes: number
-  readonly layout: Layout
-  readonly shape: readonly number[]
-  readonly data?: Uint8Array
-}
-
-/** One call of a kernel function with buffers as arguments. */
-export interface ProgramStep {
-  readonly kernel: string
-  /** Names of the nodes it computes; empty for conversions. */
-  readonly nodes: readonly string[]
-  readonly function: TileFunction
-  readonly arguments: readonly Buffer[]
-  readonly writes: readonly Buffer[]
-  readonly reads: readonly Buffer[]
-  readonly scratch: readonly Buffer[]
-  /** Buffers that output 0 may take over. */
-  readonly inPlace: readonly Buffer[]
-  readonly cost: number
-  readonly tolerance: number
-}
-
-/** A program before its buffers have addresses. */
-export interface Program {
-  readonly steps: readonly ProgramStep[]
-  readonly buffers: readonly Buffer[]
-  readonly inputs: readonly { readonly name: string; readonly buffer: Buffer }[]
-  readonly outputs: readonly { readonly name: string; readonly buffer: Buffer }[]
-}
-
-/** Lays values out and turns offers into steps. `offers` are in execution order. */
-export function lowerOffers(model: Model, analysis: Analysis, offers: readonly Offer[]): Program {
-  return new Lowering(model, analysis, offers).run()
+/**
+ * Lays values out and turns offers into steps. Programs of one pool share constants and functions.
+ */
+export function lowerProgram(fixed: Fixed, pool: Pool): Program {
+  const steps: ProgramStep[] = []
+  return { ...new Lowering(fixed, pool, steps).run(), steps }
 }
 
 class Lowering {
+  readonly #pool: Pool
   readonly #model: Model
   readonly #analysis: Analysis
+  /** In execution order. */
   readonly #offers: readonly Offer[]
-  readonly #buffers: Buffer[] = []
-  readonly #steps: ProgramStep[] = []
+  readonly #steps: ProgramStep[]
   /** The value whose buffer a view shares. */
   readonly #roots = new Map<string, string>()
   readonly #produced = new Map<string, Layout['kind']>()
   readonly #halos = new Map<string, [number, number, number, number]>()
   readonly #byKey = new Map<string, Buffer>()
-  readonly #byContent = new Map<string, Buffer[]>()
-  readonly #functions = new Map<string, TileFunction>()
 
-  constructor(model: Model, analysis: Analysis, offers: readonly Offer[]) {
+  constructor({ model, analysis, selection }: Fixed, pool: Pool, steps: ProgramStep[]) {
     this.#model = model
     this.#analysis = analysis
-    this.#offers = offers
+    this.#offers = selection.offers
+    this.#pool = pool
+    this.#steps = steps
   }
 
-  run(): Program {
-    for (const { name } of this.#model.graph.inputs) this.#produced.set(name, 'plain')
+  /** `given`: the plain buffers of the inputs, where they exist already. */
+  run(given: readonly Buffer[] = []): Pick<Program, 'inputs' | 'outputs'> {
+    for (const [i, { name }] of this.#model.graph.inputs.entries()) {
+      this.#produced.set(name, 'plain')
+      if (given[i]) this.#byKey.set(`${name} plain`, given[i])
+    }
     for (const offer of this.#offers) this.#declareOutputs(offer)
     for (const offer of this.#offers)
       for (const { value, layout } of offer.inputs) this.#widenHalo(value, layout)
@@ -83,7 +58,7 @@ class Lowering {
       name,
       buffer: this.#buffer(name, PLAIN),
     }))
-    return { steps: this.#steps, buffers: this.#buffers, inputs, outputs }
+    return { inputs, outputs }
   }
 
   #declareOutputs(offer: Offer): void {
@@ -152,8 +127,7 @@ class Lowering {
   }
 
   #add(buffer: Omit<Buffer, 'id'>, key?: string): Buffer {
-    const made = { ...buffer, id: this.#buffers.length }
-    this.#buffers.push(made)
+    const made = this.#pool.buffer(buffer)
     if (key !== undefined) this.#byKey.set(key, made)
     return made
   }
@@ -163,7 +137,7 @@ class Lowering {
     if (this.#isConstant(value)) {
       const placed = this.#placed(value, layout.kind)
       const data = packConstant(this.#analysis.known(value)!, placed, value)
-      return this.#constant(value, data, { layout: placed, shape: this.#type(value).shape })
+      return this.#pool.constant(value, data, { layout: placed, shape: this.#type(value).shape })
     }
     const own = this.#own(value)
     if (own.layout.kind === layout.kind) return own
@@ -186,9 +160,10 @@ class Lowering {
     const key = convertKey(shape, from.layout, to.layout)
     const name = `convert ${layoutName(from.layout)} to ${layoutName(to.layout)}`
     this.#steps.push({
+      kind: 'kernel',
       kernel: name,
       nodes: [],
-      function: this.#function(key, () => convertFunction(shape, from.layout, to.layout)),
+      function: this.#pool.function(key, () => convertFunction(shape, from.layout, to.layout)),
       arguments: [from, to],
       reads: [from],
       writes: [to],
@@ -197,30 +172,6 @@ class Lowering {
       cost: 0,
       tolerance: 0,
     })
-  }
-
-  #constant(
-    name: string,
-    data: Uint8Array,
-    { layout, shape }: { layout: Layout; shape: readonly number[] } = { layout: PLAIN, shape: [] },
-  ): Buffer {
-    const key = `${data.length} ${hash(data)}`
-    const rivals = this.#byContent.get(key) ?? []
-    const same = rivals.find(
-      (rival) => sameBytes(rival.data!, data) && sameLayout(rival.layout, layout),
-    )
-    if (same !== undefined) return same
-    const made = this.#add({ name, bytes: data.length, layout, shape, data })
-    this.#byContent.set(key, [...rivals, made])
-    return made
-  }
-
-  #function(key: string, make: () => TileFunction): TileFunction {
-    const found = this.#functions.get(key)
-    if (found !== undefined) return found
-    const made = { ...make(), name: `f${this.#functions.size}` }
-    this.#functions.set(key, made)
-    return made
   }
 
   // The source lies elsewhere (a constant, or the other layout): the view is a conversion.
@@ -233,20 +184,21 @@ class Lowering {
 
   #lower(offer: Offer): void {
     const first = offer.outputs[0]!.value
-    if (offer.view && this.#roots.has(first)) return
-    if (offer.view) {
-      this.#copyView(offer)
-      return
-    }
+    if (offer.view && !this.#roots.has(first)) this.#copyView(offer)
+    if (offer.view && offer.steps === undefined) return
     const reads = offer.inputs.map(({ value, layout }) => this.#buffer(value, layout))
     const writes = offer.outputs.map(({ value }) => this.#own(value))
     const layouts = {
       inputs: reads.map((buffer) => buffer.layout),
       outputs: writes.map((buffer) => buffer.layout),
     }
+    if (offer.steps !== undefined) {
+      offer.steps(this.#hands(), { reads, writes })
+      return
+    }
     const packed = offer
       .pack(layouts)
-      .map((data, i) => this.#constant(`${first} packed ${i}`, data))
+      .map((data, i) => this.#pool.constant(`${first} packed ${i}`, data))
     const scratch =
       offer.scratchBytes > 0
         ? [
@@ -259,7 +211,7 @@ class Lowering {
           ]
         : []
     const key = `${offer.kernel} ${offer.codeKey(layouts)} ${[...layouts.inputs, ...layouts.outputs].map(layoutName)}`
-    const tile = this.#function(key, () => offer.emit(layouts))
+    const tile = this.#pool.function(key, () => offer.emit(layouts))
     const args = [...reads, ...packed, ...writes, ...scratch]
     invariant(
       args.length === tile.parameters.length,
@@ -275,6 +227,7 @@ class Lowering {
     const problems = checkTables(tile, constants)
     invariant(problems.length === 0, problems.join('; '))
     this.#steps.push({
+      kind: 'kernel',
       kernel: offer.kernel,
       nodes: offer.covers.map((node) => node.name || node.outputs[0]!),
       function: tile,
@@ -287,15 +240,24 @@ class Lowering {
       tolerance: offer.tolerance,
     })
   }
+
+  #hands(): StepHands {
+    return {
+      push: (step) => void this.#steps.push(step),
+      copy: (from, to) => {
+        if (from.id !== to.id) this.#steps.push(copyStep(from, to))
+      },
+      scratch: (name, bytes) => this.#add({ name, bytes, layout: PLAIN, shape: [] }),
+      constant: (name, data) => this.#pool.constant(name, data),
+      region: (fixed, inputs) =>
+        new Lowering(fixed, this.#pool, this.#steps)
+          .run(inputs)
+          .outputs.map(({ buffer }) => buffer),
+    }
+  }
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
-}
-
-// FNV-1a over 32-bit words: only a first filter before comparing bytes.
-function hash(data: Uint8Array): number {
-  let value = 2166136261
-  for (let i = 0; i < data.length; i++) value = Math.imul(value ^ data[i]!, 16777619)
-  return value >>> 0
+function copyStep(from: Buffer, to: Buffer): ProgramStep {
+  const bytes = Math.min(from.bytes, to.bytes)
+  return { kind: 'copy', from, to, bytes, fromOffset: 0, toOffset: 0, reads: [from], writes: [to] }
 }

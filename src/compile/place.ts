@@ -2,11 +2,21 @@
 
 import { clearHaloFunction } from './kernels/convert.ts'
 import { layoutName, sameLayout } from './layout.ts'
-import type { Buffer, Program, ProgramStep } from './lower.ts'
-import { ALIGNMENT, align, type Lifetime, planArena } from './memory.ts'
+import { type Group, groupBuffers } from './lifetimes.ts'
+import { ALIGNMENT, align, planArena } from './memory.ts'
+import type { Pool } from './pool.ts'
+import type {
+  Buffer,
+  HostOperand,
+  HostStep,
+  Instruction,
+  KernelStep,
+  Program,
+  ProgramStep,
+} from './program.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
-/** One call with fixed addresses. */
+/** One call of a kernel with fixed addresses. */
 export interface PlacedStep {
   readonly kernel: string
   readonly nodes: readonly string[]
@@ -17,134 +27,198 @@ export interface PlacedStep {
   readonly cost: number
 }
 
-/** A program with every buffer at its address. */
-export interface PlacedProgram {
-  readonly steps: readonly PlacedStep[]
-  /** Bytes of the constant region, which starts at `constantsAddress`. */
-  readonly constants: Uint8Array
-  readonly constantsAddress: number
-  readonly arenaBytes: number
-  readonly memoryBytes: number
+/** A call into the host's library with fixed addresses. */
+export interface PlacedHost {
+  readonly operation: string
+  readonly node: string
+  readonly attributes: HostStep['attributes']
+  readonly inputs: readonly PlacedOperand[]
+  readonly outputs: readonly PlacedOperand[]
+}
+
+/** An operand of a host operation. */
+export interface PlacedOperand extends Omit<HostOperand, 'buffer'> {
+  readonly address: number
+}
+
+/** One way through the program. */
+export interface PlacedEntry {
+  readonly run: readonly Instruction[]
   addressOf(buffer: Buffer): number
 }
 
-/** Gives every buffer an address. Halos that share memory with other data are cleared before they are used. */
-export function placeProgram(program: Program): PlacedProgram {
-  const groups = groupBuffers(program)
-  const arena = planArena([...groups.values()])
-  const constants = placeConstants(program)
+/** A program with every buffer at its address. */
+export interface PlacedProgram {
+  /** Every kernel call of every entry. */
+  readonly steps: readonly PlacedStep[]
+  readonly entries: readonly PlacedEntry[]
+  /** What `host` instructions call, by number. */
+  readonly hosts: readonly PlacedHost[]
+  /** Bytes of the constant region, which starts at `constantsAddress`. */
+  readonly constants: Uint8Array
+  readonly constantsAddress: number
+  /** Working memory, at the end of the memory: resident state first, then what entries share. */
+  readonly arenaBytes: number
+  readonly memoryBytes: number
+}
+
+/**
+ * Gives every buffer an address. Entries share constants, and the inputs named in `resident` (which
+ * keep their place between runs); all else of one entry lies over that of the others.
+ */
+export function placePrograms(
+  programs: readonly Program[],
+  pool: Pool,
+  resident: ReadonlySet<string> = new Set(),
+): PlacedProgram {
+  const constants = placeConstants(pool)
   const arenaAddress = align(constants.address + constants.bytes.length)
-  const groupOf = new Map<number, number>()
-  for (const group of groups.values()) for (const id of group.members) groupOf.set(id, group.id)
-  const addressOf = (buffer: Buffer): number =>
-    buffer.data === undefined
-      ? arenaAddress + arena.offsets.get(groupOf.get(buffer.id)!)!
-      : constants.addresses.get(buffer.id)!
-  const dirty = dirtyHalos(groups, arena.offsets)
-  const clears = new Map<string, TileFunction>()
-  const cleared = new Set<number>()
-  const steps = program.steps.flatMap((step): PlacedStep[] => {
-    const before = step.writes
-      .filter((buffer) => buffer.data === undefined && dirty.has(groupOf.get(buffer.id)!))
-      .filter((buffer) => !cleared.has(groupOf.get(buffer.id)!))
-      .map((buffer): PlacedStep => {
-        cleared.add(groupOf.get(buffer.id)!)
-        return clearStep(buffer, addressOf(buffer), clears)
-      })
-    const { kernel, nodes, cost } = step
-    const addresses = step.arguments.map(addressOf)
-    const scratch = step.scratch.length
-    return [...before, { kernel, nodes, function: step.function, addresses, scratch, cost }]
+  const kept = placeResident(programs, resident, arenaAddress)
+  const made: Made = { steps: [], hosts: [], clears: new Map() }
+  let end = kept.end
+  const entries = programs.map((program): PlacedEntry => {
+    const groups = groupBuffers(program, kept.addresses)
+    const arena = planArena([...groups.values()])
+    end = Math.max(end, kept.end + arena.sizeBytes)
+    const groupOf = new Map<number, number>()
+    for (const group of groups.values()) for (const id of group.members) groupOf.set(id, group.id)
+    const addressOf = (buffer: Buffer): number =>
+      constants.addresses.get(buffer.id) ??
+      kept.addresses.get(buffer.id) ??
+      kept.end + arena.offsets.get(groupOf.get(buffer.id)!)!
+    const dirty = dirtyHalos(groups, arena.offsets)
+    // What another entry leaves lies anywhere.
+    const isDirty = (buffer: Buffer) =>
+      programs.length > 1 ? hasHalo(buffer) : dirty.has(groupOf.get(buffer.id) ?? -1)
+    const groupId = (buffer: Buffer) => groupOf.get(buffer.id)!
+    return { run: instructionsOf(program, { addressOf, isDirty, groupId }, made), addressOf }
   })
   return {
-    steps,
+    steps: made.steps,
+    entries,
+    hosts: made.hosts,
     constants: constants.bytes,
     constantsAddress: constants.address,
-    arenaBytes: arena.sizeBytes,
-    memoryBytes: arenaAddress + arena.sizeBytes,
-    addressOf,
+    arenaBytes: end - arenaAddress,
+    memoryBytes: end,
   }
 }
 
-/** Buffers that share one place because each takes over the one before. */
-interface Group extends Lifetime {
-  readonly members: number[]
-  readonly buffer: Buffer
-  end: number
+/** What placing several entries collects. */
+interface Made {
+  readonly steps: PlacedStep[]
+  readonly hosts: PlacedHost[]
+  readonly clears: Map<string, TileFunction>
 }
 
-function groupBuffers(program: Program): Map<number, Group> {
-  const last = program.steps.length
-  const groups = new Map<number, Group>()
-  const groupOf = new Map<number, Group>()
-  const add = (buffer: Buffer, start: number) => {
-    const group: Group = {
-      id: buffer.id,
-      bytes: buffer.bytes,
-      start,
-      end: start,
-      members: [buffer.id],
-      buffer,
+interface Places {
+  addressOf(buffer: Buffer): number
+  isDirty(buffer: Buffer): boolean
+  groupId(buffer: Buffer): number
+}
+
+function instructionsOf(program: Program, places: Places, made: Made): Instruction[] {
+  const { addressOf, isDirty, groupId } = places
+  const run: Instruction[] = []
+  const call = (step: PlacedStep) => {
+    made.steps.push(step)
+    const { addresses: args, scratch } = step
+    run.push({ kind: 'call', function: step.function.name, args, scratch })
+  }
+  // What one side of a branch has cleared may be dirty on the other, and after both.
+  let cleared = new Set<number>()
+  const outside: Set<number>[] = []
+  for (const step of program.steps) {
+    for (const buffer of step.writes) {
+      if (buffer.data !== undefined || !isDirty(buffer) || cleared.has(groupId(buffer))) continue
+      cleared.add(groupId(buffer))
+      call(clearStep(buffer, addressOf(buffer), made.clears))
     }
-    groups.set(buffer.id, group)
-    groupOf.set(buffer.id, group)
+    if (step.kind === 'if' || step.kind === 'loop') outside.push(new Set(cleared))
+    if (step.kind === 'else') cleared = new Set(outside.at(-1))
+    if (step.kind === 'end') cleared = outside.pop()!
+    if (step.kind === 'kernel') call(placeStep(step, addressOf))
+    else run.push(controlOf(step, addressOf, made.hosts))
   }
-  const ends = lastUses(program)
-  const kept = new Set(program.inputs.map(({ buffer }) => buffer.id))
-  // Inputs stay intact, so that a second run without new inputs computes the same.
-  for (const { buffer } of program.inputs) if (!groupOf.has(buffer.id)) add(buffer, -1)
-  program.steps.forEach((step, index) => {
-    const output = step.writes[0]
-    const donor = step.inPlace.find(
-      (candidate) =>
-        candidate.data === undefined &&
-        !kept.has(candidate.id) &&
-        ends.get(candidate.id) === index &&
-        canTakeOver(candidate, output, step),
-    )
-    for (const buffer of [...step.writes, ...step.scratch]) {
-      if (buffer.data !== undefined || groupOf.has(buffer.id)) continue
-      const taken = buffer === output && donor !== undefined ? groupOf.get(donor.id) : undefined
-      if (taken === undefined) add(buffer, index)
-      else {
-        taken.members.push(buffer.id)
-        groupOf.set(buffer.id, taken)
+  return run
+}
+
+function placeStep(step: KernelStep, addressOf: Places['addressOf']): PlacedStep {
+  const { kernel, nodes, cost } = step
+  const addresses = step.arguments.map(addressOf)
+  return { kernel, nodes, function: step.function, addresses, scratch: step.scratch.length, cost }
+}
+
+function controlOf(
+  step: Exclude<ProgramStep, KernelStep>,
+  addressOf: Places['addressOf'],
+  hosts: PlacedHost[],
+): Instruction {
+  switch (step.kind) {
+    case 'copy': {
+      const { bytes, row } = step
+      const [from, to] = [
+        addressOf(step.from) + step.fromOffset,
+        addressOf(step.to) + step.toOffset,
+      ]
+      if (row === undefined) return { kind: 'copy', from, to, bytes }
+      const { rows, fromStride, toStride } = row
+      const index = addressOf(row.index) + 4 * row.element
+      return { kind: 'copy', from, to, bytes, row: { index, rows, fromStride, toStride } }
+    }
+    case 'if':
+      return { kind: 'if', condition: addressOf(step.condition) }
+    case 'loop':
+      return {
+        kind: 'loop',
+        trips: addressOf(step.trips),
+        counter: addressOf(step.counter),
+        ...(step.go && { go: addressOf(step.go) }),
+      }
+    case 'else':
+    case 'end':
+      return { kind: step.kind }
+    case 'host': {
+      const { operation, node, attributes } = step.call
+      const place = ({ buffer, dtype, shape }: HostOperand) => ({
+        ...{ dtype, shape },
+        address: addressOf(buffer),
+      })
+      const [inputs, outputs] = [step.call.inputs.map(place), step.call.outputs.map(place)]
+      return {
+        kind: 'host',
+        call: hosts.push({ operation, node, attributes, inputs, outputs }) - 1,
       }
     }
-  })
-  for (const [id, group] of groupOf) group.end = Math.max(group.end, ends.get(id) ?? group.start)
-  for (const { buffer } of [...program.inputs, ...program.outputs]) {
-    const group = groupOf.get(buffer.id)
-    if (group !== undefined) group.end = last
+    default:
+      return step satisfies never
   }
-  return groups
 }
 
-function canTakeOver(donor: Buffer, output: Buffer | undefined, step: ProgramStep): boolean {
-  if (output === undefined || donor.bytes !== output.bytes) return false
-  if (!sameLayout(donor.layout, output.layout)) return false
-  if (donor.layout.kind !== 'plain' && donor.shape.some((size, i) => size !== output.shape[i]))
-    return false
-  // A buffer that is also read in another role must not change under the reader.
-  const roles = step.reads.filter((buffer) => buffer.id === donor.id).length
-  return roles === step.inPlace.filter((buffer) => buffer.id === donor.id).length
+// Inputs of one name are one buffer for all entries.
+function placeResident(
+  programs: readonly Program[],
+  resident: ReadonlySet<string>,
+  start: number,
+): { addresses: Map<number, number>; end: number } {
+  const byName = new Map<string, number>()
+  const addresses = new Map<number, number>()
+  let end = start
+  for (const { inputs } of programs)
+    for (const { name, buffer } of inputs) {
+      if (!resident.has(name)) continue
+      const address = byName.get(name) ?? end
+      if (!byName.has(name)) end += align(buffer.bytes)
+      byName.set(name, address)
+      addresses.set(buffer.id, address)
+    }
+  return { addresses, end }
 }
 
-function lastUses(program: Program): Map<number, number> {
-  const ends = new Map<number, number>()
-  program.steps.forEach((step, index) => {
-    for (const buffer of [...step.reads, ...step.writes, ...step.scratch])
-      ends.set(buffer.id, index)
-  })
-  for (const { buffer } of program.outputs) ends.set(buffer.id, program.steps.length)
-  return ends
-}
-
-function placeConstants(program: Program) {
+function placeConstants({ constants }: Pool) {
   const address = ALIGNMENT
   const addresses = new Map<number, number>()
   let size = 0
-  const constants = program.buffers.filter((buffer) => buffer.data !== undefined)
   for (const buffer of constants) {
     addresses.set(buffer.id, address + size)
     size += align(buffer.bytes)

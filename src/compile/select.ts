@@ -37,8 +37,9 @@ export function selectOffers(
   model: Model,
   analysis: Analysis,
   kernels: readonly Kernel[],
+  region: OfferContext['region'],
 ): Selection {
-  const given = { model, analysis, kernels }
+  const given = { model, analysis, kernels, region }
   const first = choose(given, undefined)
   if (first.declined.length > 0 || !first.hasPlanes) return first
   // A single layer gains little from a layout that its neighbours do not share: both ends are tried.
@@ -54,16 +55,21 @@ interface Attempt extends Selection {
 
 /** Chooses node by node, offers in the preferred layout first, and settles layouts afterwards. */
 function choose(
-  given: { model: Model; analysis: Analysis; kernels: readonly Kernel[] },
+  given: {
+    model: Model
+    analysis: Analysis
+    kernels: readonly Kernel[]
+    region: OfferContext['region']
+  },
   preferred: Layout['kind'] | undefined,
 ): Attempt {
-  const { model, analysis, kernels } = given
+  const { model, analysis, kernels, region } = given
   const { nodes } = model.graph
   const uses = countUses(model)
   const covered = new Set<Node>()
   const kinds = new Map<string, Set<Layout['kind']>>()
   for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
-  const context = offerContext(model, analysis, { uses, covered })
+  const context = offerContext(model, analysis, { uses, covered, region })
   const position = new Map(nodes.map((node, index) => [node, index]))
   const placed: (Choice & { readonly at: number })[] = []
   const report: NodeReport[] = []
@@ -157,13 +163,18 @@ export function nodeName(node: Node): string {
 function offerContext(
   model: Model,
   analysis: Analysis,
-  state: { uses: ReadonlyMap<string, readonly Node[]>; covered: ReadonlySet<Node> },
+  state: {
+    uses: ReadonlyMap<string, readonly Node[]>
+    covered: ReadonlySet<Node>
+    region: OfferContext['region']
+  },
 ): OfferContext {
   const outputs = new Set(model.graph.outputs.map((value) => value.name))
   return {
     model,
     analysis,
     target: 'wasm',
+    region: state.region,
     type: (name) => typeOf(analysis, name),
     constant: (name): Tensor | undefined => (name === '' ? undefined : analysis.known(name)),
     soleConsumer: (name) => {

@@ -61,11 +61,17 @@ function programOf(steps: readonly { fn: TileFunction; addresses: readonly numbe
       scratch: 0,
       cost: 0,
     })),
+    entries: [
+      {
+        run: steps.map(({ fn, addresses: args }) => ({ kind: 'call', function: fn.name, args })),
+        addressOf: () => 0,
+      },
+    ],
+    hosts: [],
     constants: new Uint8Array(0),
     constantsAddress: 0,
     arenaBytes: words * 4,
     memoryBytes: words * 4,
-    addressOf: () => 0,
   }
   const value = {
     dtype: 'int32',
@@ -274,7 +280,7 @@ describe.skipIf(compilers.length === 0)('models in C', () => {
 
   it('take weights from a file, and an arena from the caller alone', () => {
     const source = emitC(compiled, { name: 'net', weights: 'file' })
-    expect(source.weights).toEqual(compiled.weights)
+    expect(source.weights).toEqual(compiled.program.constants)
     expect(source.source).not.toContain('weights_data')
     const flags = ['-DTERSOR_NO_STATIC_ARENA']
     expect(runWith(source, { flags })).toEqual(new Uint8Array(expected))

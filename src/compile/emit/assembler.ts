@@ -11,7 +11,9 @@ export const op = {
   block: 0x02,
   loop: 0x03,
   if: 0x04,
+  else: 0x05,
   end: 0x0b,
+  br: 0x0c,
   brIf: 0x0d,
   call: 0x10,
   select: 0x1b,
@@ -19,10 +21,13 @@ export const op = {
   localSet: 0x21,
   localTee: 0x22,
   i32Load: 0x28,
+  i32Store: 0x36,
   i32Const: 0x41,
   i32Eqz: 0x45,
   i32Eq: 0x46,
   i32Ne: 0x47,
+  i32LtS: 0x48,
+  i32GeS: 0x4e,
   i32Add: 0x6a,
   i32Sub: 0x6b,
   i32Mul: 0x6c,
@@ -156,12 +161,16 @@ export interface MemorySpec {
   readonly shared?: boolean
 }
 
-/** Returns the bytes of a module. Memory is imported as `env.memory` or exported as `memory`. */
+/**
+ * Returns the bytes of a module. Memory is imported as `env.memory` or exported as `memory`. With
+ * `host`, function 0 is `env.host`, which takes a number, and those of the module follow.
+ */
 export function assembleModule(
   functions: readonly AssembledFunction[],
   memory: MemorySpec,
+  host = false,
 ): Uint8Array {
-  const arities = [...new Set(functions.map((f) => f.parameters))]
+  const arities = [...new Set([...functions.map((f) => f.parameters), ...(host ? [1] : [])])]
   const module = new ByteWriter().byte(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
   const section = (id: number, write: (w: ByteWriter) => void) => {
     const content = new ByteWriter()
@@ -175,15 +184,22 @@ export function assembleModule(
       w.byte(0)
     }),
   )
-  if (memory.kind === 'import')
-    section(2, (w) => writeLimits(w.unsigned(1).name('env').name('memory').byte(2), memory))
+  if (memory.kind === 'import' || host)
+    section(2, (w) => {
+      w.unsigned((memory.kind === 'import' ? 1 : 0) + (host ? 1 : 0))
+      if (memory.kind === 'import') writeLimits(w.name('env').name('memory').byte(2), memory)
+      if (host) w.name('env').name('host').byte(0).unsigned(arities.indexOf(1))
+    })
   section(3, (w) => w.vector(functions, (f) => w.unsigned(arities.indexOf(f.parameters))))
   if (memory.kind === 'export') section(5, (w) => writeLimits(w.unsigned(1), memory))
   section(7, (w) => {
     const named = functions.flatMap((f, index) => (f.exported ? [{ name: f.name, index }] : []))
     w.unsigned(named.length + (memory.kind === 'export' ? 1 : 0))
     if (memory.kind === 'export') w.name('memory').byte(2, 0)
-    for (const { name, index } of named) w.name(name).byte(0).unsigned(index)
+    for (const { name, index } of named)
+      w.name(name)
+        .byte(0)
+        .unsigned(index + (host ? 1 : 0))
   })
   section(10, (w) => w.vector(functions, (f) => writeBody(w, f)))
   return module.finish()

@@ -1,7 +1,8 @@
 // Compiled model → one C99 file and its header, without dependencies: the same kernels, natively.
 import type { BoundValue, Manifest } from '@tersor/runtime/format'
-import { CompileError, invariant } from '../../util/errors.ts'
+import { CompileError } from '../../util/errors.ts'
 import type { PlacedProgram } from '../place.ts'
+import { C_CONTROL, emitCInstructions, type Place, usesControl } from './c-control.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type CFunction, emitCFunction } from './c-function.ts'
 import { cAccessors, cHeader, type CInterface, type CValue } from './c-header.ts'
@@ -85,6 +86,7 @@ export function emitC({ manifest, program }: CInput, options: COptions = {}): CS
     '#endif',
     '',
     cPrelude(uses),
+    ...(usesControl(program.entries[0]!.run) ? [C_CONTROL] : []),
     ...[...functions.values()].map((fn) => `${fn.text}\n`),
     ...(weights === 'source' ? [weightsArray(program.constants), ''] : []),
     staticArena(face.arenaBytes),
@@ -110,8 +112,6 @@ export function emitC({ manifest, program }: CInput, options: COptions = {}): CS
   }
 }
 
-type Place = (address: number) => { readonly base: string; readonly offset: number }
-
 function writeProgram(
   program: PlacedProgram,
   place: Place,
@@ -128,15 +128,8 @@ function writeProgram(
     )
     functions.set(fn, { ...emitCFunction(fn, name, comment), name })
   })
-  const calls = program.steps.map((step) => {
-    const fn = functions.get(step.function)!
-    const args = step.addresses.map((address, i) => {
-      const { base, offset } = place(address)
-      invariant(base === 'a' || !fn.writes.has(i), `${fn.name} writes to constants`)
-      return `${base} + ${offset}`
-    })
-    return `  ${fn.name}(${args.join(', ')});`
-  })
+  const byName = new Map([...functions].map(([{ name }, fn]) => [name, fn]))
+  const calls = emitCInstructions(program.entries[0]!.run, { functions: byName, place })
   return { functions, calls }
 }
 

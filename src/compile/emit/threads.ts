@@ -7,7 +7,8 @@ import { align } from '../memory.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type CallShape, splitFunction, type ThreadPart } from '../tile/split.ts'
 import { type AssembledFunction, ByteWriter, op } from './assembler.ts'
-import type { Instruction } from './wasm.ts'
+import type { Instruction } from '../program.ts'
+import { stretches } from './control.ts'
 
 /** How a program is shared out. */
 export interface ThreadPlan {
@@ -59,7 +60,7 @@ interface Item {
 }
 
 /** One thread runs it, or all do. */
-type Piece = { readonly isShared: boolean } & ({ item: Item } | { plain: Instruction })
+type Piece = { readonly isShared: boolean } & ({ item: Item } | { plain: readonly Instruction[] })
 
 /** Returns the exported functions of a plan's segments, in order. */
 export function emitSegments(
@@ -72,8 +73,8 @@ export function emitSegments(
   }: {
     readonly functions: readonly TileFunction[]
     readonly indices: ReadonlyMap<string, number>
-    /** Writes an instruction for one thread. */
-    readonly plain: (step: Instruction, code: ByteWriter) => void
+    /** Writes instructions for one thread. */
+    readonly plain: (steps: readonly Instruction[], code: ByteWriter) => void
   },
 ): AssembledFunction[] {
   const extents = new Map(functions.map((fn) => [fn.name, fn.extents]))
@@ -115,10 +116,12 @@ function segmentsOf(run: readonly Instruction[], { parts }: ThreadPlan): Piece[]
     if (last === undefined || (waits && !follows)) segments.push([piece])
     else last.push(piece)
   }
-  for (const step of run) {
+  // A branch or a loop is one piece: the first thread runs it.
+  for (const stretch of stretches(run, 1)) {
+    const [step] = stretch as [Instruction]
     const split = step.kind === 'call' ? parts.get(step.function) : undefined
     if (step.kind !== 'call' || split === undefined) {
-      add({ isShared: false, plain: step }, true)
+      add({ isShared: false, plain: stretch }, true)
       continue
     }
     split.forEach((part, i) => {

@@ -1,6 +1,7 @@
 // Tile functions and a straight list of calls → one WebAssembly module.
 import type { TileFunction } from '../tile/nodes.ts'
 import type { ThreadPart } from '../tile/split.ts'
+import type { Instruction } from '../program.ts'
 import { invariant } from '../../util/errors.ts'
 import {
   type AssembledFunction,
@@ -9,32 +10,17 @@ import {
   type MemorySpec,
   op,
 } from './assembler.ts'
+import { copyRowFunction, emitInstructions, stretches } from './control.ts'
 import { emitFunction } from './function.ts'
 import { emitSegments, type ThreadPlan } from './threads.ts'
-
-/** A step of the program. Addresses are bytes in linear memory. */
-export type Instruction =
-  | {
-      readonly kind: 'call'
-      readonly function: string
-      readonly args: readonly number[]
-      /** How many arguments, at the end, are scratch memory. */
-      readonly scratch?: number
-    }
-  /** Sets bytes to zero. */
-  | { readonly kind: 'clear'; readonly address: number; readonly bytes: number }
-  | {
-      readonly kind: 'copy'
-      readonly from: number
-      readonly to: number
-      readonly bytes: number
-    }
 
 /** What a module contains. */
 export interface ModuleSpec {
   readonly functions: readonly TileFunction[]
   /** The program, exported as `run`. */
   readonly run: readonly Instruction[]
+  /** Further entries, exported as `run1`, `run2` … */
+  readonly further?: readonly (readonly Instruction[])[]
   readonly memory: MemorySpec
   /** Relaxed multiply-add (one rounding): faster, but validates only where relaxed SIMD exists. */
   readonly fma?: boolean
@@ -49,12 +35,17 @@ const PART = 256
 
 /** Returns the bytes of a module that exports `run` (and the kernels, if asked). */
 export function emitModule(spec: ModuleSpec): Uint8Array {
-  const { functions, run, memory, fma = false, exportKernels = false, threads } = spec
+  const { functions, run, further = [], memory, fma = false, exportKernels = false, threads } = spec
+  const programs = [run, ...further]
+  const has = (test: (step: Instruction) => boolean) => programs.some((steps) => steps.some(test))
+  const host = has(({ kind }) => kind === 'host')
+  // What is imported is numbered first.
+  const first = host ? 1 : 0
   const kernels: AssembledFunction[] = []
   const indices = new Map<string, number>()
   const addKernel = (kernel: AssembledFunction) => {
     invariant(!indices.has(kernel.name), 'two functions of a module share a name')
-    indices.set(kernel.name, kernels.push(kernel) - 1)
+    indices.set(kernel.name, kernels.push(kernel) - 1 + first)
   }
   for (const fn of functions) {
     const pieces = threads?.parts.get(fn.name)
@@ -66,19 +57,23 @@ export function emitModule(spec: ModuleSpec): Uint8Array {
       addKernel(emitFunction(piece, { exported: false, fma }))
     addKernel(wholeOf(fn, { pieces, indices, exported: exportKernels }))
   }
+  if (has((step) => step.kind === 'copy' && step.row !== undefined)) addKernel(copyRowFunction())
+  const callees = { functions, indices, ...(host && { host: 0 }) }
   const parts: AssembledFunction[] = []
-  for (let start = 0; start < run.length; start += PART) {
-    const steps = run.slice(start, start + PART)
-    const code = emitSteps(steps, functions, indices)
-    parts.push({ name: `part${start}`, exported: false, parameters: 0, locals: [], code })
-  }
-  const main = new ByteWriter()
-  for (let i = 0; i < parts.length; i++) main.byte(op.call).unsigned(kernels.length + i)
-  const entry = { name: 'run', exported: true, parameters: 0, locals: [], code: main.finish() }
-  const plain = (step: Instruction, code: ByteWriter) =>
-    void code.bytes(emitSteps([step], functions, indices))
+  const entries = programs.map((steps, i): AssembledFunction => {
+    const main = new ByteWriter()
+    for (const stretch of stretches(steps, PART)) {
+      const code = emitInstructions(stretch, callees)
+      const part = { name: `part${parts.length}`, exported: false, parameters: 0, locals: [], code }
+      main.byte(op.call).unsigned(first + kernels.length + parts.push(part) - 1)
+    }
+    const name = i === 0 ? 'run' : `run${i}`
+    return { name, exported: true, parameters: 0, locals: [], code: main.finish() }
+  })
+  const plain = (steps: readonly Instruction[], code: ByteWriter) =>
+    void code.bytes(emitInstructions(steps, callees))
   const segments = threads ? emitSegments(run, threads, { functions, indices, plain }) : []
-  return assembleModule([...kernels, ...parts, entry, ...segments], memory)
+  return assembleModule([...kernels, ...parts, ...entries, ...segments], memory, host)
 }
 
 // A function in parts, on one thread.
@@ -102,39 +97,4 @@ function wholeOf(
   }
   const parameters = fn.parameters.length
   return { name: fn.name, exported, parameters, locals: [], code: code.finish() }
-}
-
-function emitSteps(
-  steps: readonly Instruction[],
-  functions: readonly TileFunction[],
-  indices: ReadonlyMap<string, number>,
-): Uint8Array {
-  const code = new ByteWriter()
-  const constants = (values: readonly number[]) => {
-    for (const value of values) code.byte(op.i32Const).signed(value)
-  }
-  for (const step of steps) {
-    switch (step.kind) {
-      case 'call': {
-        const index = indices.get(step.function)
-        invariant(index !== undefined, `no function "${step.function}" to call`)
-        const expected = functions.find((fn) => fn.name === step.function)!.parameters.length
-        invariant(step.args.length === expected, `"${step.function}" takes ${expected} addresses`)
-        constants(step.args)
-        code.byte(op.call).unsigned(index)
-        break
-      }
-      case 'clear':
-        constants([step.address, 0, step.bytes])
-        code.byte(op.bulk, 11, 0)
-        break
-      case 'copy':
-        constants([step.to, step.from, step.bytes])
-        code.byte(op.bulk, 10, 0, 0)
-        break
-      default:
-        step satisfies never
-    }
-  }
-  return code.finish()
 }
