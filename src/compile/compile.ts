@@ -22,7 +22,6 @@ import { Pool } from './pool.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
-import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -129,13 +128,17 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       description: description?.outputs?.[name] ?? { kind: 'tensor' },
     }),
   )
-  const stored = storeWeights(program)
   const manifest: Manifest = {
     format: 'tersor-bundle',
     version: FORMAT_VERSION,
     name: options.name ?? model.graph.name,
     memoryBytes: program.memoryBytes,
-    weights: stored.weights,
+    weights: {
+      file: 'weights.bin',
+      bytes: program.constants.length,
+      sha256: sha256(program.constants),
+      address: program.constantsAddress,
+    },
     code: {
       file: 'kernels.wasm',
       bytes: code.length,
@@ -161,7 +164,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     manifest,
     code,
     ...(relaxed && { relaxed }),
-    weights: stored.file,
+    weights: program.constants,
     program,
     functions,
     report,
