@@ -1,5 +1,5 @@
 // Facts about a model: per layer shapes, costs and the units that could be cut.
-import { findUnits, type UnitMap } from '../compress/units.ts'
+import { classesCarried, findUnits, type UnitMap } from '../compress/units.ts'
 import { type Analysis, analyze } from '../ir/analyze.ts'
 import type { Model, Node, ValueInfo } from '../ir/graph.ts'
 import { opName } from '../ir/graph.ts'
@@ -111,13 +111,7 @@ function layerOf(node: Node, { analysis, units, sizes, seen, opaque }: Found): L
 }
 
 function unitsOf(value: string, units: UnitMap): LayerUnits[] {
-  const found = units.values.get(value)
-  if (found === undefined) return []
-  const indices = [...new Set(found.classes)].filter((index) => index >= 0)
-  return indices.map((index) => {
-    const { name, size, frozen } = units.classes[index]!
-    return { name, size, frozen }
-  })
+  return classesCarried(units, value).map(({ name, size, frozen }) => ({ name, size, frozen }))
 }
 
 // Integers are shape arithmetic, not parameters.

@@ -7,7 +7,7 @@ import { findOp } from '../ir/ops/index.ts'
 import type { Weights } from '../ir/weights.ts'
 import { arrayOf, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { invariant, ModelError } from '../util/errors.ts'
-import { findUnits, type Kept, keptMasks, slotClasses, type UnitMap } from './units.ts'
+import { findUnits, type Kept, keptMasks, type UnitMap, weightUnits } from './units.ts'
 
 /** What a cut needs besides the model; found when absent. */
 export interface CutOptions {
@@ -22,26 +22,11 @@ export interface CutOptions {
  */
 export function cut(model: Model, analysis: Analysis, kept: Kept, options: CutOptions = {}): Model {
   const units = options.units ?? findUnits(model, analysis)
-  const masks = keptMasks(units, kept)
-  const keep = new Map<string, Map<number, Uint8Array>>()
-  const note = (name: string, axis: number, classes: Int32Array, owners: Int32Array): void => {
-    const mask = Uint8Array.from(classes, (index, i) =>
-      index < 0 ? 1 : masks[index]![owners[i]!]!,
-    )
-    if (mask.every((bit) => bit === 1)) return
-    if (mask.every((bit) => bit === 0))
-      throw new ModelError(
-        `Cannot cut "${name}" to nothing: keep at least one of the units it is made of`,
-      )
-    keep.set(name, (keep.get(name) ?? new Map()).set(axis, mask))
-  }
-  for (const [name, value] of units.values) note(name, value.axis, value.classes, value.units)
-  const slots = [...slotClasses(units).values()]
-  for (const slot of slots) note(slot.weight, slot.axis, slot.classes, slot.units)
+  const keep = keptSlices(units, keptMasks(units, kept))
   if (keep.size === 0) return model
 
   const weights = model.weights.copy()
-  for (const name of new Set(slots.map((slot) => slot.weight))) {
+  for (const name of weightUnits(units).keys()) {
     const axes = keep.get(name)
     if (axes) weights.set(name, takeSlices(weights.get(name), axes))
   }
@@ -94,7 +79,30 @@ export function weightMasks(model: Model, units: UnitMap, kept: Kept): Record<st
   return result
 }
 
+/** 1 per slice that stays, by value or weight and axis; what keeps all is missing. */
 type Keep = ReadonlyMap<string, ReadonlyMap<number, Uint8Array>>
+
+// A slice stays where all units that it belongs to do.
+function keptSlices(units: UnitMap, masks: readonly Uint8Array[]): Keep {
+  const keep = new Map<string, Map<number, Uint8Array>>()
+  for (const [name, entries] of [...units.values, ...weightUnits(units)])
+    for (const { axis, classes, units: owners } of entries) {
+      if (!classes.some((index, i) => index >= 0 && masks[index]![owners[i]!] === 0)) continue
+      const axes = keep.get(name) ?? new Map<number, Uint8Array>()
+      const mask = axes.get(axis) ?? new Uint8Array(classes.length).fill(1)
+      classes.forEach((index, i) => {
+        if (index >= 0 && masks[index]![owners[i]!] === 0) mask[i] = 0
+      })
+      keep.set(name, axes.set(axis, mask))
+    }
+  for (const [name, axes] of keep)
+    for (const mask of axes.values())
+      if (!mask.includes(1))
+        throw new ModelError(
+          `Cannot cut "${name}" to nothing: keep at least one of the units it is made of`,
+        )
+  return keep
+}
 
 interface Parts {
   readonly model: Model

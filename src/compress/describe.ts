@@ -1,7 +1,7 @@
 // What a compression did to each layer, in the words of a report.
 import { type Analysis, analyze } from '../ir/analyze.ts'
 import { type Model, type Node, opName } from '../ir/graph.ts'
-import { slotClasses, type UnitMap, type WeightUnits } from './units.ts'
+import type { Member, UnitClass, UnitMap } from './units.ts'
 
 /** One layer before and after. */
 export interface LayerChange {
@@ -37,7 +37,6 @@ export function describeChange(
 ): LayerChange[] {
   const [old, now] = [analyze(before, { bindings }), analyze(after, { bindings })]
   const nodesAfter = new Map(after.graph.nodes.map((node) => [weightOf(node, after), node]))
-  const slots = [...slotClasses(units).values()]
   return before.graph.nodes.flatMap((node): LayerChange[] => {
     const weight = weightOf(node, before)
     const macsBefore = old.cost(node).macs
@@ -45,7 +44,7 @@ export function describeChange(
     const next = nodesAfter.get(weight)
     const from = shapeOf(old, weight)
     const to = next ? shapeOf(now, weight) : []
-    const made = slots.find((slot) => slot.weight === weight && isProduced(units, slot))
+    const made = classesMadeBy(units, weight)
     return [
       {
         name: weight,
@@ -54,8 +53,8 @@ export function describeChange(
         shapeAfter: to.join('×'),
         macsBefore,
         macsAfter: next ? now.cost(next).macs : 0,
-        done: next ? whatChanged(from, to, made?.axis ?? 0) : 'removed',
-        whyNotMore: made ? whyNotMore(units, made, reasons) : 'it makes no units of its own',
+        done: next ? whatChanged(from, to, made[0]?.member.axis ?? 0) : 'removed',
+        whyNotMore: made.length > 0 ? whyNotMore(made, reasons) : 'it makes no units of its own',
       },
     ]
   })
@@ -69,13 +68,16 @@ function shapeOf(analysis: Analysis, name: string): readonly number[] {
   return analysis.types.get(name)?.shape ?? []
 }
 
-function isProduced(units: UnitMap, slot: WeightUnits): boolean {
-  return units.classes.some(({ members }) =>
-    members.some(
-      ({ weight, axis, role }) =>
-        weight === slot.weight && axis === slot.axis && role === 'producer',
-    ),
-  )
+interface Made {
+  readonly found: UnitClass
+  readonly member: Member
+}
+
+function classesMadeBy({ classes }: UnitMap, weight: string): Made[] {
+  return classes.flatMap((found) => {
+    const member = found.members.find((one) => one.weight === weight && one.role === 'producer')
+    return member ? [{ found, member }] : []
+  })
 }
 
 function whatChanged(from: readonly number[], to: readonly number[], outAxis: number): string {
@@ -87,13 +89,8 @@ function whatChanged(from: readonly number[], to: readonly number[], outAxis: nu
   return parts.length === 0 ? 'unchanged' : parts.sort().reverse().join(', ')
 }
 
-function whyNotMore(
-  units: UnitMap,
-  slot: WeightUnits,
-  reasons: Readonly<Record<string, string>>,
-): string {
-  const classes = [...new Set(slot.classes)].flatMap((index) => units.classes[index] ?? [])
-  const told = classes.map(({ name, size, frozen }) => {
+function whyNotMore(made: readonly Made[], reasons: Readonly<Record<string, string>>): string {
+  const told = made.map(({ found: { name, size, frozen } }) => {
     if (frozen !== undefined) return frozen
     if (size === 1) return 'a single unit stays'
     return reasons[name] ?? ''

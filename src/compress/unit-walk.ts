@@ -4,16 +4,17 @@ import { type Model, type Node, opName, readsOf, subgraphsOf, type ValueType } f
 import type { Part, Slices, UnitBinding, UnitContext } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
-import { collapse, type ValueIds } from './unit-ids.ts'
+import { eachPosition, idsAt, spreadIds, type ValueIds, varyingAxes } from './unit-ids.ts'
+import { UnitSets } from './unit-sets.ts'
 
-/** What a slice is to its unit: it computes the unit, reads it, or only goes along. */
-export type Role = 'producer' | 'consumer' | 'carrier'
+/** What a slice is to its unit: it computes the unit, reads it, does both (a tied embedding), or only goes along. */
+export type Role = 'producer' | 'consumer' | 'both' | 'carrier'
 
 /** One axis of a weight whose slices belong to units. */
 export interface Slot {
   readonly weight: string
   readonly axis: number
-  readonly role: Role
+  role: Role
   readonly part: Part
   /** Id per slice; -1 = none. */
   readonly ids: Int32Array
@@ -26,15 +27,10 @@ const MOVE_LIMIT = 1 << 26
 
 /** One forward walk over a graph. */
 export class UnitWalk {
-  readonly values = new Map<string, ValueIds>()
+  readonly sets = new UnitSets()
+  /** By value name: at most one entry per axis, in order of axes. */
+  readonly values = new Map<string, readonly ValueIds[]>()
   readonly slots: Slot[] = []
-  /** Root id → why it cannot be cut. */
-  readonly frozen = new Map<number, string>()
-  /** Root ids whose count enters a result. */
-  readonly reduced = new Set<number>()
-  /** Id → value whose padding made it. */
-  readonly padded = new Map<number, string>()
-  readonly #parent: number[] = []
   readonly #slotAt = new Map<string, Slot>()
   readonly #model: Model
   readonly #analysis: Analysis
@@ -49,55 +45,10 @@ export class UnitWalk {
   run(): void {
     const { graph } = this.#model
     for (const node of graph.nodes) this.#visit(node)
-    for (const { name } of graph.outputs) {
-      const ids = this.values.get(name)
-      if (ids) this.#freeze(ids.ids, `it is part of the output "${name}"`)
-    }
+    for (const { name } of graph.outputs)
+      this.#freezeValue(name, `it is part of the output "${name}"`)
     this.#freezeOtherReads()
-    this.#settle()
-  }
-
-  find(id: number): number {
-    let root = id
-    while (this.#parent[root] !== root) {
-      this.#parent[root] = this.#parent[this.#parent[root]!]!
-      root = this.#parent[root]!
-    }
-    return root
-  }
-
-  #fresh(count: number): Int32Array {
-    const first = this.#parent.length
-    for (let i = 0; i < count; i++) this.#parent.push(first + i)
-    return Int32Array.from({ length: count }, (_, i) => first + i)
-  }
-
-  // The smaller id wins, so that a root is the unit's first appearance.
-  #unite(a: number, b: number): void {
-    if (a < 0 && b < 0) return
-    if (a < 0 || b < 0) {
-      this.#freeze([Math.max(a, b)], 'it meets channels that cannot be cut')
-      return
-    }
-    const [x, y] = [this.find(a), this.find(b)]
-    if (x !== y) this.#parent[Math.max(x, y)] = Math.min(x, y)
-  }
-
-  #freeze(ids: Iterable<number>, reason: string): void {
-    for (const id of ids) if (id >= 0 && !this.frozen.has(id)) this.frozen.set(id, reason)
-  }
-
-  // Reasons and marks were left on ids; move them to the roots they ended up in.
-  #settle(): void {
-    for (const [id, reason] of [...this.frozen]) {
-      const root = this.find(id)
-      if (!this.frozen.has(root)) this.frozen.set(root, reason)
-    }
-    for (const id of [...this.reduced]) this.reduced.add(this.find(id))
-    for (const { ids } of [...this.slots, ...this.values.values()])
-      ids.forEach((id, i) => {
-        if (id >= 0) ids[i] = this.find(id)
-      })
+    this.sets.settle()
   }
 
   #visit(node: Node): void {
@@ -106,9 +57,7 @@ export class UnitWalk {
     const record = findOp(node)
     const known = node.outputs.every((name, i) => name === '' || outputs[i] !== undefined)
     if (record?.units === undefined || !known || subgraphsOf(node).length > 0) {
-      const names = readsOf(node)
-      const reason = `${title(node)} has no rule`
-      for (const name of names) this.#freeze(this.values.get(name)?.ids ?? [], reason)
+      for (const name of readsOf(node)) this.#freezeValue(name, `${title(node)} has no rule`)
       return
     }
     switch (record.units.kind) {
@@ -118,79 +67,87 @@ export class UnitWalk {
         this.#pass(node, inputs, outputs[0]!)
         return
       case 'move':
-        if (record.units.bind) this.#bind(node, record.units.bind(this.#context(node)))
-        else this.#move(node, record.units.data === 'all' ? indicesOf(inputs) : record.units.data)
+        if (record.units.bind) this.#bind(node, record.units.bind)
+        else this.#move(node)
         return
       case 'bind':
-        this.#bind(node, record.units.bind(this.#context(node)))
+        this.#bind(node, record.units.bind)
         return
       default:
         record.units satisfies never
     }
   }
 
-  #types(names: readonly string[]): (ValueType | undefined)[] {
-    return names.map((name) => (name === '' ? undefined : this.#analysis.types.get(name)))
+  #freezeValue(name: string, reason: string): void {
+    for (const { ids } of this.values.get(name) ?? []) this.sets.freeze(ids, reason)
   }
 
-  #context(node: Node): UnitContext {
-    const inputs = this.#types(node.inputs)
-    return {
-      node,
-      inputs,
-      outputs: this.#types(node.outputs) as ValueType[],
-      known: (index) => this.#known(node.inputs[index]),
-      isWeight: (index) => this.#constants.has(node.inputs[index] ?? ''),
-      axisOf: (index) => this.values.get(node.inputs[index] ?? '')?.axis,
-      idsAlong: (index, axis) => {
-        const found = this.values.get(node.inputs[index] ?? '')
-        if (found?.axis === axis) return found.ids
-        if (found) this.#freeze(found.ids, `${title(node)} mixes it with its neighbours`)
-        return new Int32Array(inputs[index]?.shape[axis] ?? 0).fill(-1)
-      },
-    }
+  #types(names: readonly string[]): (ValueType | undefined)[] {
+    return names.map((name) => (name === '' ? undefined : this.#analysis.types.get(name)))
   }
 
   #known(name: string | undefined): Tensor | undefined {
     return name ? this.#analysis.known(name) : undefined
   }
 
-  #bind(node: Node, binding: UnitBinding): void {
-    const { creates, passes, freezes } = binding
-    for (const [a, b] of binding.unites ?? []) this.#unite(a, b)
-    if (freezes) this.#freeze(freezes.ids, `${title(node)}: ${freezes.reason}`)
-    for (const id of binding.reduces ?? []) if (id >= 0) this.reduced.add(id)
+  // Ids along an axis that the rule does not ask for are mixed with their neighbours.
+  #bind(node: Node, bind: (context: UnitContext) => UnitBinding): void {
+    const asked = new Set<string>()
+    const inputs = this.#types(node.inputs)
+    const context: UnitContext = {
+      node,
+      inputs,
+      outputs: this.#types(node.outputs) as ValueType[],
+      known: (index) => this.#known(node.inputs[index]),
+      isWeight: (index) => this.#constants.has(node.inputs[index] ?? ''),
+      axesOf: (index) => this.#axesOf(node.inputs[index]).map(({ axis }) => axis),
+      idsAlong: (index, axis) => {
+        asked.add(`${index} ${axis}`)
+        const found = this.#axesOf(node.inputs[index]).find((value) => value.axis === axis)
+        return found?.ids ?? new Int32Array(inputs[index]?.shape[axis] ?? 0).fill(-1)
+      },
+      fresh: (count) => this.sets.fresh(count),
+      join: (...lists) => lists[0]!.map((_, i) => this.sets.join(lists.map((list) => list[i]!))),
+    }
+    const binding = bind(context)
+    node.inputs.forEach((name, index) => {
+      for (const { axis, ids } of this.#axesOf(name))
+        if (!asked.has(`${index} ${axis}`))
+          this.sets.freeze(ids, `${title(node)} mixes it with its neighbours`)
+    })
+    for (const [a, b] of binding.unites ?? []) this.sets.unite(a, b)
+    for (const { ids, reason } of binding.freezes ?? [])
+      this.sets.freeze(ids, `${title(node)}: ${reason}`)
+    for (const ids of binding.reduces ?? []) this.sets.reduce(ids)
     for (const slices of binding.produces ?? []) this.#own(node, slices, 'producer')
     for (const slices of binding.carries ?? []) this.#own(node, slices, 'carrier')
     for (const slices of binding.consumes ?? []) this.#own(node, slices, 'consumer')
-    if (creates) {
-      const fresh = this.#fresh(creates.count)
-      const cycle = (length: number) =>
-        Int32Array.from({ length }, (_, i) => fresh[i % creates.count]!)
-      for (const slices of creates.slices) {
-        const length = this.#shape(node.inputs[slices.input]!)[slices.axis]!
-        this.#own(node, { ...slices, ids: cycle(length) }, 'producer')
-      }
-      const length = this.#shape(node.outputs[0]!)[creates.outputAxis]!
-      this.#carry(node.outputs[0]!, { axis: creates.outputAxis, ids: cycle(length) })
-    }
-    if (passes) {
-      const ids = passes.ids.map((id) => (id === -2 ? this.#fresh(1)[0]! : id))
-      passes.ids.forEach((id, i) => id === -2 && this.padded.set(ids[i]!, node.outputs[0]!))
-      // Further outputs (statistics, indices) carry them where they have the axis.
-      for (const name of node.outputs)
-        if (name !== '' && this.#shape(name)[passes.axis] === ids.length)
-          this.#carry(name, { axis: passes.axis, ids })
-    }
-    if (binding.moves) this.#move(node, binding.moves)
+    // Without a stated output, all of them carry the ids (statistics, indices) where they have the axis.
+    for (const { output, axis, ids } of binding.passes ?? [])
+      node.outputs.forEach((name, i) => {
+        const isMeant = output === undefined ? this.#shape(name)[axis] === ids.length : output === i
+        if (name !== '' && isMeant) this.#carry(name, { axis, ids })
+      })
+  }
+
+  #axesOf(name: string | undefined): readonly ValueIds[] {
+    return this.values.get(name ?? '') ?? []
   }
 
   #shape(name: string): readonly number[] {
-    return this.#analysis.types.get(name)!.shape
+    return this.#analysis.types.get(name)?.shape ?? []
   }
 
-  #carry(name: string, value: ValueIds): void {
-    if (value.ids.some((id) => id >= 0)) this.values.set(name, { ...value, ids: value.ids.slice() })
+  // Ids that meet along one axis of a value all have to live.
+  #carry(name: string, { axis, ids }: ValueIds): void {
+    if (ids.every((id) => id < 0)) return
+    const others = this.#axesOf(name).filter((value) => value.axis !== axis)
+    const here = this.#axesOf(name).find((value) => value.axis === axis)
+    const joined = here ? ids.map((id, i) => this.sets.join([here.ids[i]!, id])) : ids.slice()
+    this.values.set(
+      name,
+      [...others, { axis, ids: joined }].sort((a, b) => a.axis - b.axis),
+    )
   }
 
   // A weight that is read twice gives its slices one owner: both reads unite.
@@ -207,9 +164,10 @@ export class UnitWalk {
       return
     }
     slot.reads.add(read)
-    slot.ids.forEach((id, i) => this.#unite(id, ids[i]!))
-    if (slot.role !== role)
-      this.#freeze(slot.ids, `"${weight}" is used both to compute and to read it`)
+    slot.ids.forEach((id, i) => {
+      this.sets.unite(id, ids[i]!)
+    })
+    if (slot.role !== role) slot.role = 'both'
   }
 
   // A weight cut along an axis must be understood by every node that reads it.
@@ -225,100 +183,103 @@ export class UnitWalk {
     for (const slot of this.slots) {
       const other = (reads.get(slot.weight) ?? []).some((read) => !slot.reads.has(read))
       if (other || outputs.has(slot.weight))
-        this.#freeze(slot.ids, `"${slot.weight}" is also read where it cannot be cut`)
+        this.sets.freeze(slot.ids, `"${slot.weight}" is also read where it cannot be cut`)
     }
   }
 
-  #move(node: Node, data: readonly number[]): void {
-    const carried = data.filter((index) => this.values.has(node.inputs[index]!))
-    if (carried.length === 0) return
-    const inputs = node.inputs.map((name, i) =>
-      name === '' ? undefined : data.includes(i) ? this.#elementIds(name) : this.#known(name),
-    )
-    if (inputs.some((value, i) => value === undefined && node.inputs[i] !== '')) {
-      for (const index of carried)
-        this.#freeze(
-          this.values.get(node.inputs[index]!)!.ids,
-          `${title(node)}: its arguments are not known`,
-        )
-      return
+  // Input 0 moves, the rest are arguments.
+  #move(node: Node): void {
+    const name = node.inputs[0]!
+    if (!this.values.has(name)) return
+    const shape = this.#shape(name)
+    const others = node.inputs.slice(1).map((input) => this.#known(input))
+    if (others.some((value, i) => value === undefined && node.inputs[i + 1] !== ''))
+      return this.#freezeValue(name, `${title(node)}: its arguments are not known`)
+    if (sizeOf(shape) > MOVE_LIMIT)
+      return this.#freezeValue(name, `${title(node)}: the value is too large to follow`)
+    const opset = this.#model.opsets[node.domain] ?? 0
+    for (const layer of this.layersOf(this.#axesOf(name))) {
+      const moved = findOp(node)!.evaluate!(node, [spreadIds(shape, layer), ...others], opset)
+      moved.forEach((ids, i) => {
+        const output = node.outputs[i]
+        if (!output) return
+        for (const value of this.#factor(node, ids, layer.axis)) this.#carry(output, value)
+      })
     }
-    const moved = findOp(node)!.evaluate!(node, inputs, this.#model.opsets[node.domain] ?? 0)
-    moved.forEach((ids, i) => {
-      const name = node.outputs[i]
-      if (!name) return
-      const preferred = this.values.get(node.inputs[carried[0]!]!)!.axis
-      const result = collapse(ids, preferred)
-      for (const [a, b] of result.unites) this.#unite(a, b)
-      this.#freeze(result.alone, `${title(node)} takes it out alone`)
-      if (result.value) this.#carry(name, result.value)
+  }
+
+  /** Entries of single units, each along one axis: a column of a head and a width is in two of them. */
+  layersOf(values: readonly ValueIds[]): ValueIds[] {
+    return values.flatMap(({ axis, ids }) => {
+      const units = Array.from(ids, (id) => this.sets.unitsOf(id))
+      const count = Math.max(...units.map((list) => list.length))
+      return Array.from({ length: count }, (_, k) => ({
+        axis,
+        ids: Int32Array.from(units, (list) => list[k] ?? -1),
+      }))
     })
   }
 
-  // The id of every element of a value, to be moved by `evaluate`.
-  #elementIds(name: string): Tensor | undefined {
-    const { shape } = this.#analysis.types.get(name)!
-    const size = sizeOf(shape)
-    if (size > MOVE_LIMIT) return undefined
-    const data = new Int32Array(size).fill(-1)
-    const found = this.values.get(name)
-    if (found) {
-      const inner = sizeOf(shape.slice(found.axis + 1))
-      const length = found.ids.length
-      for (let i = 0; i * inner < size; i++)
-        data.fill(this.#root(found.ids[i % length]!), i * inner, (i + 1) * inner)
+  // Where ids vary along several axes (heads and width, the groups of a shuffle), each axis gets
+  // units of its own, and what was one unit lives where all of them do.
+  #factor(node: Node, ids: Tensor, preferred: number): ValueIds[] {
+    const { shape } = ids
+    const axes = varyingAxes(ids)
+    if (axes.length === 0) {
+      const only = (ids.data as Int32Array)[0] ?? -1
+      const axis = shape[preferred] === 1 ? preferred : shape.length === 1 ? 0 : undefined
+      if (axis !== undefined) return [{ axis, ids: new Int32Array(shape[axis]!).fill(only) }]
+      this.sets.freeze([only], `${title(node)} takes it out alone`)
+      return []
     }
-    return { dtype: 'int32', shape, data }
-  }
-
-  #root(id: number): number {
-    return id < 0 ? id : this.find(id)
+    if (axes.length === 1) return [{ axis: axes[0]!, ids: idsAt(ids, axes[0]!) }]
+    // The innermost first: classes are named in this order, and heads are more often down to one.
+    const factors = [...axes]
+      .reverse()
+      .map((axis) => ({ axis, ids: this.sets.fresh(shape[axis]!) }))
+      .reverse()
+    eachPosition(ids, axes, (id, positions) => {
+      const parts = factors.map((factor, i) => factor.ids[positions[i]!]!)
+      this.sets.unite(id, this.sets.join(parts))
+    })
+    return factors
   }
 
   #pass(node: Node, inputs: readonly (ValueType | undefined)[], output: ValueType): void {
     const rank = output.shape.length
     const operands = node.inputs.flatMap((name, input) => {
       const shape = inputs[input]?.shape
-      const ids = this.values.get(name)
-      return shape ? [{ name, input, shape, ids, offset: rank - shape.length }] : []
+      return shape ? [{ name, input, shape, offset: rank - shape.length }] : []
     })
-    const isFull = (operand: (typeof operands)[number]) =>
-      operand.ids !== undefined &&
-      operand.ids.ids.length === output.shape[operand.ids.axis + operand.offset]
-    const lead = operands.find(isFull)
-    for (const { ids } of operands.filter((operand) => !isFull(operand)))
-      this.#freeze(ids?.ids ?? [], `${title(node)} spreads it over other channels`)
-    if (lead === undefined) return
-    const axis = lead.ids!.axis + lead.offset
-    const united = lead.ids!.ids.slice()
-    for (const operand of operands) {
-      if (operand === lead) continue
-      const { ids, shape, offset, name } = operand
-      if (isFull(operand) && ids!.axis + offset === axis) {
-        united.forEach((id, i) => this.#unite(id, ids!.ids[i]!))
-        ids!.ids.forEach((id, i) => {
+    type Operand = (typeof operands)[number]
+    const idsOn = ({ name, offset }: Operand, axis: number) =>
+      this.#axesOf(name).find((value) => value.axis + offset === axis)?.ids
+    for (let axis = 0; axis < rank; axis++) {
+      const carrying = operands.filter((operand) => idsOn(operand, axis) !== undefined)
+      const isFull = (operand: Operand) => idsOn(operand, axis)!.length === output.shape[axis]
+      for (const operand of carrying.filter((one) => !isFull(one)))
+        this.sets.freeze(idsOn(operand, axis)!, `${title(node)} spreads it over other channels`)
+      const full = carrying.filter(isFull)
+      const lead = full[0]
+      if (lead === undefined) continue
+      const united = idsOn(lead, axis)!.slice()
+      for (const operand of full.slice(1))
+        idsOn(operand, axis)!.forEach((id, i) => {
+          this.sets.unite(united[i]!, id)
           if (united[i]! < 0) united[i] = id
         })
-        continue
+      for (const operand of operands) {
+        const { input, shape, offset, name } = operand
+        // Of size 1 along the axis it broadcasts.
+        if (carrying.includes(operand) || axis < offset || shape[axis - offset] === 1) continue
+        if (this.#constants.has(name))
+          this.#own(node, { input, axis: axis - offset, ids: united, part: 'operand' }, 'carrier')
+        else
+          this.sets.freeze(united, `${title(node)} combines it with "${name}", which cannot be cut`)
       }
-      if (isFull(operand)) this.#freeze(ids!.ids, `${title(node)} mixes units of two axes`)
-      // Of size 1 along the axis it broadcasts, whatever is left of the others.
-      if (axis < offset || shape[axis - offset] === 1) continue
-      if (this.#constants.has(name))
-        this.#own(
-          node,
-          { input: operand.input, axis: axis - offset, ids: united, part: 'operand' },
-          'carrier',
-        )
-      else this.#freeze(united, `${title(node)} combines it with "${name}", which cannot be cut`)
+      for (const name of node.outputs) if (name !== '') this.#carry(name, { axis, ids: united })
     }
-    this.#carry(node.outputs[0]!, { axis, ids: united })
-    if (node.outputs[1]) this.#carry(node.outputs[1], { axis, ids: united })
   }
-}
-
-function indicesOf(list: readonly unknown[]): number[] {
-  return list.map((_, index) => index)
 }
 
 function title(node: Node): string {

@@ -4,7 +4,8 @@ import type { Model, ValueType } from '../ir/graph.ts'
 import type { Part } from '../ir/op.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
-import { type Role, type Slot, UnitWalk } from './unit-walk.ts'
+import { groupUnits, type Layers, layersOf, type SlotLayer } from './unit-classes.ts'
+import { type Role, UnitWalk } from './unit-walk.ts'
 
 export type { Role } from './unit-walk.ts'
 
@@ -12,7 +13,7 @@ export type { Role } from './unit-walk.ts'
 export interface Member {
   readonly weight: string
   readonly axis: number
-  /** `producer` computes the unit, `consumer` reads it, `carrier` only goes along (running statistics). */
+  /** `producer` computes the unit, `consumer` reads it, `both` does both (a tied embedding), `carrier` only goes along (running statistics). */
   readonly role: Role
   readonly part: Part
   /** Unit of the class per slice of the axis; -1 where the slice belongs to another class or to none. */
@@ -25,6 +26,8 @@ export interface UnitClass {
   readonly name: string
   /** How many units there are. */
   readonly size: number
+  /** Slices of its first weight that one unit takes: 1, or a head's width. */
+  readonly slices: number
   readonly members: readonly Member[]
   /** Why none of its units can be cut; undefined when they can. */
   readonly frozen: string | undefined
@@ -32,7 +35,7 @@ export interface UnitClass {
   readonly reduces: boolean
 }
 
-/** Where a value's slices belong: axis, and per position the class index and unit (or -1). */
+/** To whom the slices of one axis belong: per position the class index and unit, or -1. */
 export interface ValueUnits {
   readonly axis: number
   readonly classes: Int32Array
@@ -45,8 +48,11 @@ export interface UnitMap {
   readonly classes: readonly UnitClass[]
   /** Classes by name. */
   readonly byName: ReadonlyMap<string, UnitClass>
-  /** Units by value name; a value without units is missing. */
-  readonly values: ReadonlyMap<string, ValueUnits>
+  /**
+   * Units by value name; a value without units is missing. Where an axis is in several entries, a
+   * slice stays only if the units of all of them do: a column belongs to a head and to a width.
+   */
+  readonly values: ReadonlyMap<string, readonly ValueUnits[]>
 }
 
 /** Which units of each class stay: 1 per kept unit, or their sorted indices. Classes not named keep all. */
@@ -56,92 +62,50 @@ export type Kept = Readonly<Record<string, Uint8Array | readonly number[]>>
 export function findUnits(model: Model, analysis: Analysis): UnitMap {
   const walk = new UnitWalk(model, analysis)
   walk.run()
+  const layers = layersOf(walk)
+  const groups = groupUnits(walk, layers)
   const classOf = new Map<number, number>()
   const unitOf = new Map<number, number>()
-  const groups = groupBySlots(walk)
-  groups.forEach((roots, index) => {
-    roots.forEach((root, unit) => {
-      classOf.set(root, index)
-      unitOf.set(root, unit)
+  groups.forEach((found, index) => {
+    found.forEach((id, unit) => {
+      classOf.set(id, index)
+      unitOf.set(id, unit)
     })
   })
-  const membersOf = collectMembers(walk.slots, classOf, unitOf, groups.length)
+  const membersOf = collectMembers(layers.slots, classOf, unitOf, groups.length)
   const names = new Set<string>()
-  const classes = groups.map((roots, index): UnitClass => {
+  const classes = groups.map((found, index): UnitClass => {
     const members = membersOf[index]!
-    const reasons = roots.map((root) => walk.frozen.get(root))
     return {
-      name: uniqueName(nameOf(walk, members, roots), names),
-      size: roots.length,
+      name: uniqueName(nameOf(layers, members, found), names),
+      size: found.length,
+      slices: members[0]?.units.reduce((count, unit) => count + (unit === 0 ? 1 : 0), 0) ?? 1,
       members,
-      frozen: reasons[0],
-      reduces: roots.some((root) => walk.reduced.has(root)),
+      frozen: found.map((id) => walk.sets.frozen.get(id))[0],
+      reduces: found.some((id) => walk.sets.reduced.has(id)),
     }
   })
-  const values = new Map<string, ValueUnits>()
-  for (const [name, { axis, ids }] of walk.values)
-    values.set(name, {
+  const values = new Map<string, ValueUnits[]>()
+  for (const { name, axis, ids } of layers.values) {
+    const entry = {
       axis,
       classes: ids.map((id) => classOf.get(id) ?? -1),
       units: ids.map((id) => unitOf.get(id) ?? -1),
-    })
+    }
+    values.set(name, [...(values.get(name) ?? []), entry])
+  }
   return { classes, byName: new Map(classes.map((found) => [found.name, found])), values }
 }
 
-// Units that appear in the same slots form a class; what is frozen stays apart from what is not.
-// A value that carries some units of a class only would vanish if exactly those went: it tells them
-// apart too, so that a class with one unit left leaves every value something.
-function groupBySlots(walk: UnitWalk): number[][] {
-  const signs = new Map<number, string[]>()
-  const touch = (ids: Int32Array, sign?: string): void => {
-    for (const id of new Set(ids)) {
-      if (id < 0) continue
-      const found = signs.get(id)
-      if (found === undefined) signs.set(id, sign === undefined ? [] : [sign])
-      else if (sign !== undefined) found.push(sign)
-    }
-  }
-  walk.slots.forEach(({ ids }, index) => {
-    touch(ids, `${index}`)
-  })
-  for (const { ids } of walk.values.values()) touch(ids)
-  const groups = groupByKey(walk, signs)
-  const sizeOf = new Map(groups.flatMap((roots) => roots.map((root) => [root, roots] as const)))
-  const partial: Int32Array[] = []
-  for (const { ids } of walk.values.values()) {
-    const counts = new Map<readonly number[], number>()
-    for (const id of new Set(ids)) {
-      const group = sizeOf.get(id)
-      if (group) counts.set(group, (counts.get(group) ?? 0) + 1)
-    }
-    if ([...counts].some(([group, count]) => count < group.length)) partial.push(ids)
-  }
-  if (partial.length === 0) return groups
-  partial.forEach((ids, index) => {
-    touch(ids, `value ${index}`)
-  })
-  return groupByKey(walk, signs)
-}
-
-function groupByKey(walk: UnitWalk, signs: ReadonlyMap<number, readonly string[]>): number[][] {
-  const groups = new Map<string, number[]>()
-  for (const root of [...signs.keys()].sort((a, b) => a - b)) {
-    const key = `${walk.frozen.get(root) ?? ''} ${signs.get(root)!.join()}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [root])
-    else group.push(root)
-  }
-  return [...groups.values()]
-}
-
 function collectMembers(
-  slots: readonly Slot[],
+  slots: readonly SlotLayer[],
   classOf: ReadonlyMap<number, number>,
   unitOf: ReadonlyMap<number, number>,
   count: number,
 ): Member[][] {
   const members: Member[][] = Array.from({ length: count }, () => [])
-  for (const { weight, axis, role, part, ids } of slots) {
+  for (const { slot, ids } of slots) {
+    const { weight, axis, role, part } = slot
     const here = new Set(Array.from(ids, (id) => classOf.get(id) ?? -1))
     for (const index of here) {
       if (index < 0) continue
@@ -152,12 +116,11 @@ function collectMembers(
   return members
 }
 
-function nameOf(walk: UnitWalk, members: readonly Member[], roots: readonly number[]): string {
+function nameOf({ values }: Layers, members: readonly Member[], ids: readonly number[]): string {
   const named = members.find((member) => member.role === 'producer') ?? members[0]
   if (named && named.role !== 'consumer') return named.weight
-  for (const [id, value] of walk.padded) if (roots.includes(walk.find(id))) return value
-  for (const [name, { ids }] of walk.values) if (ids.includes(roots[0]!)) return name
-  return named?.weight ?? 'units'
+  const carrying = values.find((value) => value.ids.includes(ids[0]!))
+  return carrying?.name ?? named?.weight ?? 'units'
 }
 
 function uniqueName(name: string, taken: Set<string>): string {
@@ -175,6 +138,18 @@ export function classNamed(units: UnitMap, name: string): UnitClass {
       `No unit class is named "${name}"${didYouMean(name, units.byName.keys())}`,
     )
   return found
+}
+
+/** Returns the classes that a value carries units of. */
+export function classesCarried(units: UnitMap, value: string): UnitClass[] {
+  const entries = units.values.get(value) ?? []
+  const indices = new Set(entries.flatMap(({ classes }) => [...classes]))
+  return [...indices].flatMap((index) => units.classes[index] ?? [])
+}
+
+/** Returns the axes along which a value carries units. */
+export function unitAxes(units: UnitMap, value: string): number[] {
+  return [...new Set(units.values.get(value)?.map(({ axis }) => axis))]
 }
 
 /** Returns 1 per kept unit of every class. Throws OptionError where a class is unknown, frozen, emptied or of another size. */
@@ -226,7 +201,8 @@ export function planShapes(units: UnitMap, analysis: Analysis, plan: Plan): Plan
         const parts = axes.get(axis)
         if (parts === undefined) return size
         let sum = 0
-        for (const [index, slices] of parts) sum += index < 0 ? slices : slices * share[index]!
+        for (const { classes, slices } of parts)
+          sum += classes.reduce((left, index) => left * share[index]!, slices)
         return Math.round(sum)
       }
       return { dtype: type.dtype, shape: type.shape.map(sizeAt) }
@@ -234,8 +210,14 @@ export function planShapes(units: UnitMap, analysis: Analysis, plan: Plan): Plan
   }
 }
 
-/** Name → axis → slices per class index (-1: slices that always stay). */
-type SliceCounts = ReadonlyMap<string, ReadonlyMap<number, ReadonlyMap<number, number>>>
+/** How many slices of an axis need units of these classes, all of them. */
+interface SharedSlices {
+  readonly classes: readonly number[]
+  slices: number
+}
+
+/** Name → axis → its slices. */
+type SliceCounts = ReadonlyMap<string, ReadonlyMap<number, readonly SharedSlices[]>>
 
 // Allocators ask for thousands of plans of one map.
 const countsOf = new WeakMap<UnitMap, SliceCounts>()
@@ -243,42 +225,36 @@ const countsOf = new WeakMap<UnitMap, SliceCounts>()
 function slicesPerClass(units: UnitMap): SliceCounts {
   const known = countsOf.get(units)
   if (known !== undefined) return known
-  const counts = new Map<string, Map<number, Map<number, number>>>()
-  const note = (name: string, { axis, classes }: ValueUnits): void => {
-    const parts = new Map<number, number>()
-    for (const index of classes) parts.set(index, (parts.get(index) ?? 0) + 1)
-    counts.set(name, (counts.get(name) ?? new Map()).set(axis, parts))
+  const counts = new Map<string, Map<number, SharedSlices[]>>()
+  for (const [name, entries] of [...units.values, ...weightUnits(units)]) {
+    const axes = new Map<number, SharedSlices[]>()
+    for (const axis of new Set(entries.map((entry) => entry.axis)))
+      axes.set(axis, countSlices(entries.filter((entry) => entry.axis === axis)))
+    counts.set(name, axes)
   }
-  for (const [name, value] of units.values) note(name, value)
-  for (const slot of slotClasses(units).values()) note(slot.weight, slot)
   countsOf.set(units, counts)
   return counts
 }
 
-/** A weight's axis with the class and unit of every slice, over all classes. */
-export interface WeightUnits extends ValueUnits {
-  readonly weight: string
+function countSlices(entries: readonly ValueUnits[]): SharedSlices[] {
+  const parts = new Map<string, SharedSlices>()
+  for (let i = 0; i < entries[0]!.classes.length; i++) {
+    const classes = entries.map((entry) => entry.classes[i]!).filter((index) => index >= 0)
+    const part = parts.get(classes.join()) ?? { classes, slices: 0 }
+    part.slices++
+    parts.set(classes.join(), part)
+  }
+  return [...parts.values()]
 }
 
-/** Returns every cut axis of every weight, with the class and unit of each slice. */
-export function slotClasses(units: UnitMap): Map<string, WeightUnits> {
-  const slots = new Map<string, WeightUnits>()
+/** Returns the units of every weight by name, in the form of `UnitMap.values`. */
+export function weightUnits(units: UnitMap): Map<string, ValueUnits[]> {
+  const weights = new Map<string, ValueUnits[]>()
   units.classes.forEach(({ members }, index) => {
     for (const { weight, axis, units: owners } of members) {
-      const key = `${axis} ${weight}`
-      const slot = slots.get(key) ?? {
-        weight,
-        axis,
-        classes: new Int32Array(owners.length).fill(-1),
-        units: new Int32Array(owners.length).fill(-1),
-      }
-      owners.forEach((unit, i) => {
-        if (unit < 0) return
-        slot.classes[i] = index
-        slot.units[i] = unit
-      })
-      slots.set(key, slot)
+      const entry = { axis, classes: owners.map((unit) => (unit < 0 ? -1 : index)), units: owners }
+      weights.set(weight, [...(weights.get(weight) ?? []), entry])
     }
   })
-  return slots
+  return weights
 }

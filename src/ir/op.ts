@@ -37,12 +37,13 @@ export interface VjpContext {
 }
 
 /**
- * How ids of units travel. The ids of a value vary along one axis at most.
+ * How ids of units travel. A value carries ids along each of its axes: what stays of a column may
+ * depend on a head and on a place in the head.
  * - `pass`: element-wise; ids of all inputs unite by broadcast and become the output's.
- * - `move`: run `evaluate` on the id tensors of the inputs named in `data` (constants as they are);
- *   `bind` says the same where more is known (one axis is enough, or some uses cannot be cut).
+ * - `move`: elements of the inputs named in `data` are moved: run `evaluate` on id tensors of the first
+ *   of them (the other inputs as they are), unless `bind` says the same where more is known.
  * - `none`: the result does not depend on how many units there are (Shape).
- * - a binding: `bind` names the slices of weights that produce and consume units.
+ * - a binding: `bind` says where ids go and names the slices of weights that produce and consume them.
  */
 export type Units =
   | { readonly kind: 'pass' }
@@ -62,13 +63,17 @@ export interface UnitContext {
   known(index: number): Tensor | undefined
   /** True when the input is a constant of the graph, whose data can be cut. */
   isWeight(index: number): boolean
-  /** The axis along which the ids of an input vary; undefined when it carries none. */
-  axisOf(index: number): number | undefined
+  /** The axes along which an input carries ids, ascending. */
+  axesOf(index: number): readonly number[]
   /**
-   * Ids along one axis of an input, length = its size; -1 = no unit. Ids that vary along another
-   * axis are frozen (the op mixes them with their neighbours) and read as -1.
+   * Ids along one axis of an input, length = its size; -1 = no unit. Ids along axes that a binding
+   * does not ask for are frozen: the op mixes them with their neighbours.
    */
   idsAlong(index: number, axis: number): Int32Array
+  /** Makes new ids. */
+  fresh(count: number): Int32Array
+  /** Position by position, an id that lives where those of all lists do. */
+  join(...lists: Int32Array[]): Int32Array
 }
 
 /** What a slice of a weight is to its unit; scores and masks ask for it. */
@@ -91,29 +96,18 @@ export interface UnitBinding {
   readonly consumes?: readonly Slices[]
   /** Slices that go with the unit but are not zeroed by a mask (running statistics, divisors). */
   readonly carries?: readonly Slices[]
-  /**
-   * Weights whose slices are new units: all listed (input, axis) pairs share the new ids, which the
-   * output carries along `outputAxis`. Slice i belongs to new unit i mod `count`.
-   */
-  readonly creates?: {
-    readonly slices: readonly {
-      readonly input: number
-      readonly axis: number
-      readonly part?: Part
-    }[]
-    readonly count: number
-    readonly outputAxis: number
-  }
-  /** The outputs carry these ids along `axis` (instead of created ones); -2 makes a new unit without producer. */
-  readonly passes?: { readonly axis: number; readonly ids: Int32Array }
-  /** Run `evaluate` on the ids of these inputs, as `move` does. */
-  readonly moves?: readonly number[]
+  /** Ids that an output (default: every one that has an axis of this length) carries along `axis`. */
+  readonly passes?: readonly {
+    readonly output?: number
+    readonly axis: number
+    readonly ids: Int32Array
+  }[]
   /** Pairs of ids that must stay or go together. */
   readonly unites?: readonly (readonly [number, number])[]
   /** Ids that cannot be cut, with the reason a report prints. */
-  readonly freezes?: { readonly ids: Int32Array; readonly reason: string }
+  readonly freezes?: readonly { readonly ids: Int32Array; readonly reason: string }[]
   /** Ids whose count enters the result (a mean over channels): judged after the cut, never under a mask. */
-  readonly reduces?: Int32Array
+  readonly reduces?: readonly Int32Array[]
 }
 
 /** What `resize` may look at: a node whose inputs or outputs lose slices along an axis. */

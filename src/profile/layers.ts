@@ -1,7 +1,7 @@
 // Which nodes carry the time, how their widths follow the plan, and a one-node model of each at any width.
 import { cut } from '../compress/cut.ts'
 import type { Plan } from '../compress/plan.ts'
-import { findUnits, planShapes, type UnitMap } from '../compress/units.ts'
+import { classesCarried, findUnits, planShapes, unitAxes, type UnitMap } from '../compress/units.ts'
 import { type Analysis, analyze } from '../ir/analyze.ts'
 import { emptyModel, GraphBuilder } from '../ir/builder.ts'
 import { type Model, type Node, opName } from '../ir/graph.ts'
@@ -30,13 +30,8 @@ export function subjectOf(model: Model): Subject {
   const analysis = analyze(model)
   const units = findUnits(model, analysis)
   const cuttable = (value: string): string[] => {
-    const found = units.values.get(value)
-    if (found === undefined) return []
-    const classes = [...new Set(found.classes)].filter((index) => index >= 0)
-    return classes.flatMap((index) => {
-      const { name, frozen } = units.classes[index]!
-      return frozen === undefined ? [name] : []
-    })
+    const carried = classesCarried(units, value)
+    return carried.flatMap(({ name, frozen }) => (frozen === undefined ? [name] : []))
   }
   const layers = model.graph.nodes
     .filter((node) => analysis.cost(node).macs > 0)
@@ -68,7 +63,10 @@ export function widthsOf(
   type: (name: string) => { readonly shape: readonly number[] },
 ): { reads: number; makes: number } {
   const width = (value: string | undefined) =>
-    value === undefined ? 1 : type(value).shape[subject.units.values.get(value)!.axis]!
+    unitAxes(subject.units, value ?? '').reduce(
+      (width, axis) => width * type(value!).shape[axis]!,
+      1,
+    )
   return { reads: width(layer.readValue), makes: width(layer.madeValue) }
 }
 

@@ -75,7 +75,8 @@ export const move: Kernel = {
 
 // Ids in, ids out. A second run with scrambled ids tells moved elements from computed and filled ones.
 function probe(node: Node, record: OpRecord, context: OfferContext): Moves | string {
-  const isData = (index: number) => index === 0 || opName(node) === 'Concat'
+  const data = record.units?.kind === 'move' ? record.units.data : [0]
+  const isData = (index: number) => data === 'all' || data.includes(index)
   const sources = node.inputs.flatMap((value, index) =>
     value !== '' && isData(index) ? [{ value, type: context.type(value) }] : [],
   )

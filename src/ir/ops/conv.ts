@@ -7,7 +7,12 @@ import { convReference, convTransposeReference } from './reference/conv.ts'
 import { expandRow } from './row-expansion.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposedWindowOf, type Window, windowOf } from './shared/window.ts'
-import { convTransposeUnits, convUnits, resizeGroups } from './units/convolution.ts'
+import {
+  convTransposeUnits,
+  convUnits,
+  resizeConvGroups,
+  resizeConvTransposeGroups,
+} from './units/convolution.ts'
 import { convTransposeVjp, convVjp } from './gradients/conv.ts'
 
 /** Weights [o, i / group, …kernel] over input [n, i, …space], plus an optional bias [o]. */
@@ -15,7 +20,7 @@ export const conv = defineOp({
   name: 'Conv',
   vjp: convVjp,
   units: convUnits,
-  resize: resizeGroups,
+  resize: resizeConvGroups,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)
@@ -42,7 +47,7 @@ export const convTranspose = defineOp({
   name: 'ConvTranspose',
   vjp: convTransposeVjp,
   units: convTransposeUnits,
-  resize: resizeGroups,
+  resize: resizeConvTransposeGroups,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)

@@ -1,15 +1,20 @@
 // CumSum: running sums along an axis.
-import { floats, stridesOf } from '../../tensor/tensor.ts'
+import { floats, numbersOf, stridesOf } from '../../tensor/tensor.ts'
 import { intList, intOf } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { cumSumVjp } from './gradients/reduce.ts'
 import { contextOf, knownScalar, need, needTensor, normalizeAxis } from './shared/check.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
+import { orderedUnits } from './units/channels.ts'
 
 /** Sum of all elements up to each (without it if `exclusive`), from the end if `reverse`. */
 export const cumSum = defineOp({
   name: 'CumSum',
   vjp: cumSumVjp,
+  units: orderedUnits(({ known, inputs }) => {
+    const axis = known(1)
+    return axis && [normalizeAxis(numbersOf(axis)[0]!, inputs[0]!.shape.length)]
+  }),
   infer: (context) => {
     const type = need(context, 0)
     need(context, 1)

@@ -3,10 +3,14 @@ import { floatOf, int, intList, intOf, intsOf } from '../graph.ts'
 import { defineOp, type OpRecord } from '../op.ts'
 import { axisOf, need, normalizeAxes, reject } from './shared/check.ts'
 import { range } from './shared/move.ts'
+import { orderedUnits, overAxes } from './units/channels.ts'
+import { layerNormUnits } from './units/norm.ts'
 
 /** x / (bias + alpha · mean of x² over `size` neighbouring channels)^beta */
 export const lrn = defineOp({
   name: 'LRN',
+  // A channel enters its neighbours: which they are must stay.
+  units: orderedUnits(() => [1]),
   infer: (context) => {
     const type = need(context, 0)
     if (type.shape.length < 3) reject(`expected [n, c, …space], found [${type.shape}]`)
@@ -38,6 +42,7 @@ export const lrn = defineOp({
 /** x / ‖x‖ along one axis, 0 where the norm is 0; p is 1 or 2. */
 export const lpNormalization = defineOp({
   name: 'LpNormalization',
+  units: overAxes(({ node, inputs }) => [axisOf(node, inputs[0]!.shape.length, -1)]),
   infer: (context) => {
     const type = need(context, 0)
     axisOf(context.node, type.shape.length, -1)
@@ -58,6 +63,9 @@ export const lpNormalization = defineOp({
 /** (x − mean) / (standard deviation + 1e-9) over `axes`. */
 export const meanVarianceNormalization = defineOp({
   name: 'MeanVarianceNormalization',
+  units: overAxes(({ node, inputs }) =>
+    normalizeAxes(intsOf(node, 'axes') ?? [0, 2, 3], inputs[0]!.shape.length),
+  ),
   infer: (context) => {
     const type = need(context, 0)
     normalizeAxes(intsOf(context.node, 'axes') ?? [0, 2, 3], type.shape.length)
@@ -75,6 +83,7 @@ export const meanVarianceNormalization = defineOp({
 /** scale · x / √(mean of x² + epsilon) over the axes from `axis` on (opset 23). */
 export const rmsNormalization = defineOp({
   name: 'RMSNormalization',
+  units: layerNormUnits,
   infer: (context) => {
     const type = need(context, 0)
     axisOf(context.node, type.shape.length, -1)

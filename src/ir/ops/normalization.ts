@@ -6,7 +6,13 @@ import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { axisOf, need, needTensor, reject, rejectNode } from './shared/check.ts'
 import { range } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
-import { batchNormUnits, instanceNormUnits, layerNormUnits } from './units/norm.ts'
+import {
+  batchNormUnits,
+  groupNormUnits,
+  instanceNormUnits,
+  layerNormUnits,
+  resizeGroupNorm,
+} from './units/norm.ts'
 import { batchNormVjp, instanceNormVjp, layerNormVjp } from './gradients/normalization.ts'
 
 /** scale · (x − mean) / √(var + epsilon) + bias per channel; inputs x, scale, bias, mean, var. */
@@ -110,6 +116,8 @@ export const layerNormalization = defineOp({
 /** Mean and variance over groups of channels and space; inputs x, scale, bias (per group before opset 21). */
 export const groupNormalization = defineOp({
   name: 'GroupNormalization',
+  units: groupNormUnits,
+  resize: resizeGroupNorm,
   infer: (context) => {
     const type = need(context, 0)
     const groups = intOf(context.node, 'num_groups', 0)

@@ -3,6 +3,7 @@ import { numbersOf } from '../../tensor/tensor.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { expandRecurrence } from './recurrent-expansion.ts'
 import { need } from './shared/check.ts'
+import { recurrentUnits, resizeRecurrent } from './units/recurrent.ts'
 import { type Cell, recurrenceOf, stateShape } from './shared/recurrence.ts'
 
 /** Steps that are written out; beyond, graphs become too large to be of use. */
@@ -18,6 +19,8 @@ export const lstm = recurrent('LSTM')
 function recurrent(name: Cell): OpRecord {
   return defineOp({
     name,
+    units: recurrentUnits,
+    resize: resizeRecurrent,
     infer: (context) => {
       const r = recurrenceOf(context.node, context.inputs)
       const { dtype } = need(context, 0)

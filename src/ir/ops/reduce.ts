@@ -14,7 +14,7 @@ import {
 } from './shared/check.ts'
 import { offsetsOf, range } from './shared/move.ts'
 import { highestOf, lowestOf, readNumbers, writeNumbers } from './shared/numeric.ts'
-import { reduceUnits } from './units/channels.ts'
+import { argUnits, reduceUnits } from './units/channels.ts'
 import {
   reduceExtremumVjp,
   reduceL1Vjp,
@@ -222,6 +222,7 @@ export const reduceLogSumExp = reduction({
 function argReduction(name: string, better: (value: number, best: number) => boolean): OpRecord {
   return defineOp({
     name,
+    units: argUnits,
     infer: (context) => {
       const { shape } = need(context, 0)
       const axis = axisOf(context.node, shape.length, 0)

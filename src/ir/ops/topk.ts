@@ -7,11 +7,13 @@ import { axisOf, contextOf, knownInts, need, needTensor, reject } from './shared
 import { offsetsOf } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { topKVjp } from './gradients/scatter.ts'
+import { topKUnits } from './units/channels.ts'
 
 /** Values and int64 indices, best first; equal values in order of position. */
 export const topK = defineOp({
   name: 'TopK',
   vjp: topKVjp,
+  units: topKUnits,
   expand: expandByRank,
   infer: (context) => {
     const { dtype, shape } = need(context, 0)

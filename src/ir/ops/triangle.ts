@@ -4,10 +4,12 @@ import { intOf } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { contextOf, knownScalar, need, needTensor, reject } from './shared/check.ts'
 import { take } from './shared/move.ts'
+import { orderedUnits } from './units/channels.ts'
 
 /** Keeps what is on and above diagonal k (`upper`, the default) or on and below it. */
 export const trilu = defineOp({
   name: 'Trilu',
+  units: orderedUnits(({ inputs }) => [inputs[0]!.shape.length - 2, inputs[0]!.shape.length - 1]),
   vjp: (b, { node, ...c }) => [
     b.op('Trilu', [c.cotangent()!, ...node.inputs.slice(1)], { ...node.attributes }),
   ],

@@ -3,7 +3,7 @@ import { intOf, intsOf } from '../../graph.ts'
 import { numbersOf } from '../../../tensor/tensor.ts'
 import type { ResizeContext, Resized, UnitContext, Units } from '../../op.ts'
 import { ints } from '../../../tensor/tensor.ts'
-import { freezeInputs, fromFront, passAlong } from './ids.ts'
+import { eachAxis, freezeInputs, fromFront, passAlong } from './ids.ts'
 
 /** Pooling and everything else that works on each channel (axis 1) alone. */
 export const channelUnits: Units = { kind: 'bind', bind: (context) => passAlong(context, 1) }
@@ -11,13 +11,12 @@ export const channelUnits: Units = { kind: 'bind', bind: (context) => passAlong(
 /** Resize: units pass along an axis whose size stays. */
 export const resizeUnits: Units = {
   kind: 'bind',
-  bind(context) {
-    const axis = context.axisOf(0)
-    if (axis === undefined) return {}
-    return context.inputs[0]!.shape[axis] === context.outputs[0]!.shape[axis]
-      ? passAlong(context, axis)
-      : freezeInputs(context, 'it interpolates between units')
-  },
+  bind: (context) =>
+    eachAxis(context, (axis, ids) =>
+      context.inputs[0]!.shape[axis] === context.outputs[0]!.shape[axis]
+        ? { passes: [{ axis, ids }] }
+        : { freezes: [{ ids, reason: 'it interpolates between units' }] },
+    ),
 }
 
 /** Resize by `sizes`: the entries of cut axes shrink. */
@@ -39,14 +38,14 @@ export function resizeSizes({ node, before, after, known }: ResizeContext): Resi
 export const reduceUnits: Units = {
   kind: 'bind',
   bind(context) {
-    const unitAxis = context.axisOf(0)
-    if (unitAxis === undefined) return {}
     const axes = reducedAxes(context)
     if (axes === undefined) return freezeInputs(context, 'its axes are not known')
-    const ids = context.idsAlong(0, unitAxis)
-    if (axes.includes(unitAxis)) return { reduces: ids }
-    const gone = intOf(context.node, 'keepdims', 1) ? 0 : axes.filter((a) => a < unitAxis).length
-    return { passes: { axis: unitAxis - gone, ids } }
+    const keeps = intOf(context.node, 'keepdims', 1) === 1
+    return eachAxis(context, (axis, ids) => {
+      if (axes.includes(axis)) return { reduces: [ids] }
+      const gone = keeps ? 0 : axes.filter((reduced) => reduced < axis).length
+      return { passes: [{ axis: axis - gone, ids }] }
+    })
   },
 }
 
@@ -59,15 +58,54 @@ function reducedAxes({ node, inputs, known }: UnitContext): number[] | undefined
   return given.map((axis) => fromFront(axis, rank))
 }
 
-/** Softmax and its kin over one axis (opset 13 and later): along it the count of units enters. */
-export const softmaxUnits: Units = {
+/** Ops whose result along some axes depends on all units there, and on how many there are. */
+export function overAxes(axes: (context: UnitContext) => readonly number[]): Units {
+  return {
+    kind: 'bind',
+    bind: (context) =>
+      eachAxis(context, (axis, ids) => ({
+        passes: [{ axis, ids }],
+        reduces: axes(context).includes(axis) ? [ids] : [],
+      })),
+  }
+}
+
+/** Softmax and its kin over one axis (opset 13 and later). */
+export const softmaxUnits: Units = overAxes((context) => [axisOf(context, -1)])
+
+/** Running sums and triangles: along the axes they run over, positions mean something. */
+export function orderedUnits(axes: (context: UnitContext) => readonly number[] | undefined): Units {
+  return {
+    kind: 'bind',
+    bind(context) {
+      const ordered = axes(context)
+      if (ordered === undefined) return freezeInputs(context, 'its axis is not known')
+      return eachAxis(context, (axis, ids) =>
+        ordered.includes(axis)
+          ? { freezes: [{ ids, reason: 'the position of a unit enters its result' }] }
+          : { passes: [{ axis, ids }] },
+      )
+    },
+  }
+}
+
+/** TopK: which of the units are best is an answer about all of them; along other axes they pass. */
+export const topKUnits: Units = orderedUnits((context) => [axisOf(context, -1)])
+
+/** ArgMax and ArgMin: the answer is the number of a unit; along other axes they pass. */
+export const argUnits: Units = {
   kind: 'bind',
   bind(context) {
-    const unitAxis = context.axisOf(0)
-    if (unitAxis === undefined) return {}
-    const ids = context.idsAlong(0, unitAxis)
-    const axis = fromFront(intOf(context.node, 'axis', -1), context.inputs[0]!.shape.length)
-    const passes = { axis: unitAxis, ids }
-    return axis === unitAxis ? { passes, reduces: ids } : { passes }
+    const asked = axisOf(context, 0)
+    const keeps = intOf(context.node, 'keepdims', 1) === 1
+    return eachAxis(context, (axis, ids) =>
+      axis === asked
+        ? { freezes: [{ ids, reason: 'its result is the number of a unit' }] }
+        : { passes: [{ axis: axis - (!keeps && asked < axis ? 1 : 0), ids }] },
+    )
   },
+}
+
+function axisOf({ node, inputs }: UnitContext, otherwise: number): number {
+  return fromFront(intOf(node, 'axis', otherwise), inputs[0]!.shape.length)
 }

@@ -1,7 +1,7 @@
 // Units of convolutions: filters make units, input channels read them, depthwise filters go along.
 import { int, intOf } from '../../graph.ts'
 import type { ResizeContext, Resized, UnitBinding, UnitContext, Units } from '../../op.ts'
-import { freezeInputs, repeatEach } from './ids.ts'
+import { freezeInputs, pairs, repeatAll, repeatEach } from './ids.ts'
 
 /** Conv, weights `[o, i/group, …]`. */
 export const convUnits: Units = { kind: 'bind', bind: (context) => bindConvolution(context, 0) }
@@ -28,36 +28,55 @@ function bindConvolution(context: UnitContext, outAxis: 0 | 1): UnitBinding {
   if (group > 1 && perGroup === 1) {
     const ids = repeatEach(channels, outputs / group)
     const filters = { input: 1, axis: 0, ids: outAxis === 0 ? ids : channels }
-    return { produces: [filters, ...bias(ids)], passes: { axis: 1, ids } }
+    return { produces: [filters, ...bias(ids)], passes: [{ axis: 1, ids }] }
   }
 
-  // Groups stay balanced: channel j of every group is one unit, and so is filter j of every group.
-  const unites: [number, number][] = []
-  for (let c = perGroup; c < channels.length; c++)
-    unites.push([channels[c % perGroup]!, channels[c]!])
-  const reads =
-    outAxis === 0
-      ? { input: 1, axis: 1, ids: channels.slice(0, perGroup) }
-      : { input: 1, axis: 0, ids: channels }
-  return {
-    unites,
-    consumes: [reads],
-    creates: {
-      slices: [
-        { input: 1, axis: outAxis },
-        ...(hasBias ? [{ input: 2, axis: 0, part: 'bias' as const }] : []),
-      ],
-      count: outputs / group,
-      outputAxis: 1,
-    },
-  }
+  const made = context.fresh(outputs / group)
+  if (group === 1)
+    return {
+      consumes: [{ input: 1, axis: 1 - outAxis, ids: channels }],
+      produces: [{ input: 1, axis: outAxis, ids: made }, ...bias(made)],
+      passes: [{ axis: 1, ids: made }],
+    }
+
+  // A filter lives where its group does and its place in the group does; the same for channels.
+  const read = context.fresh(perGroup)
+  const groups = context.fresh(group)
+  const within = (ids: Int32Array) =>
+    context.join(repeatEach(groups, ids.length), repeatAll(ids, group))
+  const filters = within(made)
+  const unites = pairs(channels, within(read))
+  const produces = bias(filters)
+  const passes = [{ axis: 1, ids: filters }]
+  return outAxis === 0
+    ? {
+        unites,
+        passes,
+        consumes: [{ input: 1, axis: 1, ids: read }],
+        produces: [{ input: 1, axis: 0, ids: filters }, ...produces],
+      }
+    : {
+        unites,
+        passes,
+        consumes: [{ input: 1, axis: 0, ids: within(read) }],
+        produces: [{ input: 1, axis: 1, ids: made }, ...produces],
+      }
 }
 
-/** Depthwise: as many groups as channels are left. */
-export function resizeGroups({ node, before, after }: ResizeContext): Resized {
-  const group = intOf(node, 'group', 1)
-  const channels = after.inputs[0]!.shape[1]!
-  return group > 1 && group === before.inputs[0]!.shape[1] && channels !== group
-    ? { attributes: { ...node.attributes, group: int(channels) } }
-    : {}
+/** As many groups as are left: channels by channels of one group. */
+export function resizeConvGroups(context: ResizeContext): Resized {
+  const { inputs } = context.after
+  return resizeGroups(context, inputs[0]!.shape[1]! / inputs[1]!.shape[1]!)
+}
+
+/** The same where the weights' axis 1 is what a group makes. */
+export function resizeConvTransposeGroups(context: ResizeContext): Resized {
+  const { inputs, outputs } = context.after
+  return resizeGroups(context, outputs[0]!.shape[1]! / inputs[1]!.shape[1]!)
+}
+
+function resizeGroups({ node }: ResizeContext, left: number): Resized {
+  return left === intOf(node, 'group', 1)
+    ? {}
+    : { attributes: { ...node.attributes, group: int(left) } }
 }

@@ -1,26 +1,46 @@
 // Small helpers of the unit rules: arrays of ids, and the binding that gives up with a reason.
 import type { UnitBinding, UnitContext } from '../../op.ts'
 
-/** Ids of an input along the axis they vary on; empty when it carries none. */
-export function idsOf(context: UnitContext, index: number): Int32Array {
-  const axis = context.axisOf(index)
-  return axis === undefined ? new Int32Array(0) : context.idsAlong(index, axis)
-}
-
 /** The binding that keeps every unit of all inputs, for a reason. */
 export function freezeInputs(context: UnitContext, reason: string): UnitBinding {
-  const ids = context.inputs.flatMap((_, index) => Array.from(idsOf(context, index)))
-  return { freezes: { ids: Int32Array.from(ids), reason } }
+  const freezes = context.inputs.flatMap((_, index) =>
+    context.axesOf(index).map((axis) => ({ ids: context.idsAlong(index, axis), reason })),
+  )
+  return { freezes }
 }
 
 /** The binding of an op that works on each slice of `axis` alone: units pass, without rule for others. */
 export function passAlong(context: UnitContext, axis: number): UnitBinding {
-  return { passes: { axis, ids: context.idsAlong(0, axis) } }
+  return { passes: [{ axis, ids: context.idsAlong(0, axis) }] }
+}
+
+/** The binding of an op on input 0 whose rule looks at one axis at a time. */
+export function eachAxis(
+  context: UnitContext,
+  along: (axis: number, ids: Int32Array) => UnitBinding,
+): UnitBinding {
+  const bindings = context.axesOf(0).map((axis) => along(axis, context.idsAlong(0, axis)))
+  return {
+    produces: bindings.flatMap((binding) => binding.produces ?? []),
+    passes: bindings.flatMap((binding) => binding.passes ?? []),
+    freezes: bindings.flatMap((binding) => binding.freezes ?? []),
+    reduces: bindings.flatMap((binding) => binding.reduces ?? []),
+  }
 }
 
 /** Each id `times` times in a row. */
 export function repeatEach(ids: Int32Array, times: number): Int32Array {
   return Int32Array.from({ length: ids.length * times }, (_, i) => ids[Math.floor(i / times)]!)
+}
+
+/** The whole list `times` times. */
+export function repeatAll(ids: Int32Array, times: number): Int32Array {
+  return Int32Array.from({ length: ids.length * times }, (_, i) => ids[i % ids.length]!)
+}
+
+/** Pairs of two lists, position by position. */
+export function pairs(a: Int32Array, b: Int32Array): [number, number][] {
+  return Array.from(a, (id, i) => [id, b[i]!])
 }
 
 /** An axis counted from the front. */

@@ -1,45 +1,42 @@
-// Units of Concat and Transpose, followed along their axis alone: no need to move every element.
+// Units of Concat and Transpose, followed along their axes alone: no need to move every element.
 import { intOf, intsOf } from '../../graph.ts'
-import type { Units } from '../../op.ts'
-import { freezeInputs, fromFront } from './ids.ts'
+import type { UnitBinding, Units } from '../../op.ts'
+import { eachAxis, fromFront, pairs } from './ids.ts'
 
 /** Concat: units of the inputs line up along its axis, and unite position by position along others. */
 export const concatUnits: Units = {
   kind: 'move',
   data: 'all',
   bind(context) {
-    const axes = context.inputs.map((_, index) => context.axisOf(index))
-    const carried = axes.filter((axis) => axis !== undefined)
-    const along = carried[0]
-    if (along === undefined) return {}
-    if (carried.some((axis) => axis !== along))
-      return freezeInputs(context, 'units of two axes meet')
-    const ids = context.inputs.map((_, index) => context.idsAlong(index, along))
     const joined = fromFront(intOf(context.node, 'axis', 0), context.inputs[0]!.shape.length)
-    if (along === joined)
-      return { passes: { axis: along, ids: Int32Array.from(ids.flatMap((list) => [...list])) } }
-    const first = ids[0]!
-    const unites = ids
-      .slice(1)
-      .flatMap((list) => Array.from(list, (id, i) => [first[i]!, id] as const))
-    const known = first.map(
-      (id, i) => ids.map((list) => list[i]!).find((other) => other >= 0) ?? id,
-    )
-    return { unites, passes: { axis: along, ids: known } }
+    const axes = new Set(context.inputs.flatMap((_, index) => context.axesOf(index)))
+    const parts = [...axes].map((axis): UnitBinding => {
+      const lists = context.inputs.map((_, index) => context.idsAlong(index, axis))
+      if (axis === joined)
+        return { passes: [{ axis, ids: Int32Array.from(lists.flatMap((list) => [...list])) }] }
+      const lead = lists[0]!.map((id, i) => (id < 0 ? Math.max(...lists.map((l) => l[i]!)) : id))
+      return {
+        unites: lists.flatMap((list) => pairs(lead, list)),
+        passes: [{ axis, ids: lead }],
+      }
+    })
+    return {
+      unites: parts.flatMap(({ unites }) => unites ?? []),
+      passes: parts.flatMap(({ passes }) => passes ?? []),
+    }
   },
 }
 
-/** Transpose: the axis of the units goes where it is sent. */
+/** Transpose: the axes of the units go where they are sent. */
 export const transposeUnits: Units = {
   kind: 'move',
   data: [0],
   bind(context) {
-    const axis = context.axisOf(0)
-    if (axis === undefined) return {}
     const rank = context.inputs[0]!.shape.length
     const order =
       intsOf(context.node, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i)
-    const to = order.findIndex((from) => fromFront(from, rank) === axis)
-    return { passes: { axis: to, ids: context.idsAlong(0, axis) } }
+    return eachAxis(context, (axis, ids) => ({
+      passes: [{ axis: order.findIndex((from) => fromFront(from, rank) === axis), ids }],
+    }))
   },
 }

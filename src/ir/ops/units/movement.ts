@@ -2,23 +2,22 @@
 import { ints, numbersOf } from '../../../tensor/tensor.ts'
 import { intList, intOf, intsOf, stringOf } from '../../graph.ts'
 import type { ResizeContext, Resized, UnitContext, Units } from '../../op.ts'
-import { freezeInputs, fromFront, passAlong } from './ids.ts'
+import { eachAxis, freezeInputs, fromFront } from './ids.ts'
 
 /** Slice: units pass; a strided slice along them would not survive a cut. */
 export const sliceUnits: Units = {
   kind: 'move',
   data: [0],
   bind(context) {
-    const axis = context.axisOf(0)
-    if (axis === undefined) return {}
     const cuts = sliceCuts(context)
     if (cuts === undefined) return freezeInputs(context, 'its bounds are not known')
-    const along = cuts.find((cut) => cut.axis === axis)
-    if (along === undefined) return passAlong(context, axis)
-    if (along.step !== 1) return freezeInputs(context, 'it takes every nth unit')
-    const ids = context.idsAlong(0, axis)
-    const [from, to] = clampRange(along.start, along.end, ids.length)
-    return { passes: { axis, ids: ids.slice(from, to) } }
+    return eachAxis(context, (axis, ids) => {
+      const along = cuts.find((cut) => cut.axis === axis)
+      if (along === undefined) return { passes: [{ axis, ids }] }
+      if (along.step !== 1) return { freezes: [{ ids, reason: 'it takes every nth unit' }] }
+      const [from, to] = clampRange(along.start, along.end, ids.length)
+      return { passes: [{ axis, ids: ids.slice(from, to) }] }
+    })
   },
 }
 
@@ -91,18 +90,18 @@ export const padUnits: Units = {
   kind: 'move',
   data: [0],
   bind(context) {
-    const axis = context.axisOf(0)
-    if (axis === undefined) return {}
     const amounts = padAmounts({ ...context, rank: context.inputs[0]!.shape.length })
     if (amounts === undefined) return freezeInputs(context, 'its amounts are not known')
-    const [front, back] = [amounts.get(axis)?.front ?? 0, amounts.get(axis)?.back ?? 0]
-    const ids = context.idsAlong(0, axis)
-    if (front === 0 && back === 0) return { passes: { axis, ids } }
-    if (stringOf(context.node, 'mode', 'constant') !== 'constant')
-      return freezeInputs(context, 'it repeats units at the border')
-    const inner = ids.slice(Math.max(0, -front), ids.length - Math.max(0, -back))
-    const made = (count: number): number[] => new Array(Math.max(0, count)).fill(-2)
-    return { passes: { axis, ids: Int32Array.from([...made(front), ...inner, ...made(back)]) } }
+    const repeats = stringOf(context.node, 'mode', 'constant') !== 'constant'
+    return eachAxis(context, (axis, ids) => {
+      const [front, back] = [amounts.get(axis)?.front ?? 0, amounts.get(axis)?.back ?? 0]
+      if (front === 0 && back === 0) return { passes: [{ axis, ids }] }
+      if (repeats) return { freezes: [{ ids, reason: 'it repeats units at the border' }] }
+      const inner = ids.slice(Math.max(0, -front), ids.length - Math.max(0, -back))
+      const made = (count: number) => context.fresh(Math.max(0, count))
+      const padded = Int32Array.from([...made(front), ...inner, ...made(back)])
+      return { passes: [{ axis, ids: padded }] }
+    })
   },
 }
 
@@ -159,18 +158,26 @@ export const gatherUnits: Units = {
   bind(context) {
     const data = context.inputs[0]!.shape
     const axis = fromFront(intOf(context.node, 'axis', 0), data.length)
-    if (context.isWeight(0) && data.length === 2 && axis === 0)
+    const indices = context.inputs[1]!.shape
+    if (context.isWeight(0) && data.length === 2 && axis === 0) {
+      const ids = context.fresh(data[1]!)
       return {
-        creates: {
-          slices: [{ input: 0, axis: 1 }],
-          count: data[1]!,
-          outputAxis: context.outputs[0]!.shape.length - 1,
-        },
+        produces: [{ input: 0, axis: 1, ids }],
+        passes: [{ axis: context.outputs[0]!.shape.length - 1, ids }],
       }
-    if (context.axisOf(0) === undefined) return {}
-    if (context.axisOf(0) === axis && (context.inputs[1]?.shape.length ?? 0) > 1)
-      return freezeInputs(context, 'it spreads units over several axes')
-    return { moves: [0] }
+    }
+    return eachAxis(context, (unitAxis, ids) => {
+      if (unitAxis !== axis) {
+        const shift = unitAxis > axis ? indices.length - 1 : 0
+        return { passes: [{ axis: unitAxis + shift, ids }] }
+      }
+      const chosen = context.known(1)
+      if (chosen === undefined)
+        return { freezes: [{ ids, reason: 'what it takes is not known before it runs' }] }
+      const taken = numbersOf(chosen).map((index) => ids[fromFront(index, ids.length)]!)
+      if (indices.length === 1) return { passes: [{ axis, ids: Int32Array.from(taken) }] }
+      return { freezes: [{ ids: Int32Array.from(taken), reason: 'it takes units out alone' }] }
+    })
   },
 }
 
