@@ -66,8 +66,8 @@ export function outputsFirst(score: FloatTensor, axis: number): FloatTensor {
   return floats([shape[axis]!, ...shape.filter((_, i) => i !== axis)], data)
 }
 
-// Calls `visit` with the place of every element as stored and with the outputs first.
-function eachTurned(
+/** Calls `visit` with the place of every element as stored and with the outputs first. */
+export function eachTurned(
   shape: readonly number[],
   axis: number,
   visit: (stored: number, turned: number) => void,

@@ -7,6 +7,15 @@ import { taylor } from './criteria/taylor.ts'
 import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
 import { oneShot } from './schedules/one-shot.ts'
+import { admm } from './solvers/admm.ts'
+import { gradual } from './solvers/gradual.ts'
+import { groupLasso } from './solvers/group-lasso.ts'
+import { groupSparse } from './solvers/group-sparse.ts'
+import { iterative } from './solvers/iterative.ts'
+import { oneShot as oneShotSolver } from './solvers/one-shot.ts'
+import { proximal } from './solvers/proximal.ts'
+import { reweighted } from './solvers/reweighted.ts'
+import type { Solver } from './solvers/solver.ts'
 import { elementTaylor, unitTaylor } from './statistics/taylor.ts'
 import { blockPunched } from './structures/block-punched.ts'
 import { channel } from './structures/channel.ts'
@@ -76,3 +85,14 @@ export const structures: Registry<Structure> = {
 export const schedules: Registry<Schedule> = registryOf('schedule', [oneShot, cubic, exponential])
 /** How much is kept where. */
 export const allocators: Registry<Allocator> = registryOf('allocator', [knapsack])
+/** How weights come to meet a plan, each with its defaults. */
+export const solvers: Registry<Solver> = registryOf<Solver>('solver', [
+  oneShotSolver(),
+  gradual(),
+  iterative(),
+  admm(),
+  reweighted(),
+  groupLasso(),
+  groupSparse(),
+  proximal(),
+])

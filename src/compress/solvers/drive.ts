@@ -1,0 +1,110 @@
+// A solver for the training loop: which part of the run is its own, when it finishes, what a checkpoint holds.
+import { maskInPlace } from '../../train/loop.ts'
+import type { Hands, StepSolver } from '../../train/train.ts'
+import { OptionError } from '../../util/errors.ts'
+import { projectAll } from './project.ts'
+import type { ByWeight, Masks, Solver, SolverRun, SolverState, Target } from './solver.ts'
+
+/** What a solver works on. */
+export interface Work {
+  readonly targets: readonly Target[]
+  /** Scores of a weight's elements, none below zero, from given values. */
+  score(weight: string, values: Float32Array): Float32Array
+  /** What targets and scores depend on, for the fingerprint of the run. */
+  readonly settings: unknown
+}
+
+/** How a solver stands. */
+export interface Progress<D> {
+  /** Its own record. */
+  readonly data: D | undefined
+  /** Fraction kept by target index, once the final masks hold. */
+  readonly keep: readonly number[] | undefined
+}
+
+/** A solver in the form the loop takes. */
+export interface Driven<D> extends StepSolver {
+  state(): Progress<D>
+}
+
+/** Returns a solver as the training loop takes it. */
+export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
+  let state: SolverState<D> | undefined
+  let keep: readonly number[] | undefined
+  const partOf = (steps: number) => Math.round(steps * solver.share)
+  const runOf = (hands: Hands, rate: number): SolverRun => ({
+    targets: work.targets,
+    step: hands.step,
+    steps: partOf(hands.steps),
+    rate,
+    weights: hands.weights,
+    masks: hands.masks,
+    score: (weight) => work.score(weight, valuesOf(hands.weights, weight)),
+    forget: hands.forget,
+  })
+  const started = (hands: Hands) => {
+    state ??= solver.init(runOf(hands, 0))
+    return state
+  }
+  const finish = (hands: Hands): string[] => {
+    const run = runOf(hands, 0)
+    const decision = solver.finish?.(run, started(hands)) ?? {}
+    const { scores = run.score } = decision
+    keep = work.targets.map(
+      (target, i) => target.stage(Math.max(target.keep, decision.keep?.[i] ?? 0)).keep,
+    )
+    const keepOf = (target: Target) => keep![work.targets.indexOf(target)]!
+    return hold(hands, projectAll(work.targets, scores, keepOf))
+  }
+  let rate = 0
+  return {
+    name: solver.name,
+    settings: [solver.settings, work.settings],
+    begin(hands) {
+      started(hands)
+      if (partOf(hands.steps) === 0) finish(hands)
+    },
+    adjust(gradients, hands) {
+      rate = hands.rate
+      if (keep === undefined) solver.adjust?.(runOf(hands, rate), started(hands), gradients)
+    },
+    act(hands) {
+      if (keep !== undefined) return []
+      const run = runOf(hands, rate)
+      const before = started(hands)
+      const acted = solver.act?.(run, before)
+      if (acted?.data !== undefined) state = { ...before, data: acted.data }
+      const changed = new Set(acted?.changed)
+      if (acted?.masks) for (const name of hold(hands, acted.masks)) changed.add(name)
+      if (acted?.done || run.step >= run.steps) for (const name of finish(hands)) changed.add(name)
+      return [...changed]
+    },
+    restarts: (steps) => solver.restarts?.(partOf(steps)).filter((at) => at < steps) ?? [],
+    state: () => ({ data: state?.data, keep }),
+    tensors: () => state?.tensors ?? {},
+    restore(saved, tensors) {
+      const { data, keep: kept } = saved as Progress<D>
+      state = { data: data as D, tensors: { ...tensors } }
+      keep = kept
+    },
+  }
+}
+
+// Replaces the masks that are held and zeroes what they prune.
+function hold({ masks, weights }: Hands, next: Masks): string[] {
+  for (const name of Object.keys(masks)) delete masks[name]
+  for (const [name, mask] of Object.entries(next)) {
+    masks[name] = mask
+    maskInPlace(valuesOf(weights, name) as Float32Array, mask)
+  }
+  return Object.keys(next)
+}
+
+function valuesOf(weights: ByWeight, name: string): Float32Array {
+  const values = weights[name]
+  if (values === undefined)
+    throw new OptionError(
+      `The plan prunes "${name}", which is not trained; train it or leave it out of the plan`,
+    )
+  return values
+}

@@ -1,0 +1,63 @@
+// What penalties on groups share: the energy of each group, and a pull on its weights.
+import { kthLargest } from '../../tensor/largest.ts'
+import type { ByWeight, Partition } from './solver.ts'
+
+/** Σ w² of every group. */
+export function energies({ count, of }: Partition, weights: ByWeight): Float64Array {
+  const sums = new Float64Array(count)
+  for (const [name, group] of Object.entries(of)) {
+    const values = weights[name]!
+    for (let i = 0; i < group.length; i++) {
+      const id = group[i]!
+      if (id >= 0) sums[id]! += values[i]! * values[i]!
+    }
+  }
+  return sums
+}
+
+/** Elements of every group. */
+export function sizes({ count, of }: Partition): Int32Array {
+  const found = new Int32Array(count)
+  for (const group of Object.values(of)) for (const id of group) if (id >= 0) found[id]!++
+  return found
+}
+
+/** Adds `strength[group] · w` to the gradient of every weight in a group, in place. */
+export function pullInPlace(
+  { of }: Partition,
+  strength: ArrayLike<number>,
+  { weights, gradients }: { readonly weights: ByWeight; readonly gradients: ByWeight },
+): void {
+  for (const [name, group] of Object.entries(of)) {
+    const [values, gradient] = [weights[name]!, gradients[name]!]
+    for (let i = 0; i < group.length; i++) {
+      const id = group[i]!
+      if (id >= 0) gradient[i]! += strength[id]! * values[i]!
+    }
+  }
+}
+
+/** The median; 0 of nothing. Linear time. */
+export function medianOf(values: Float64Array): number {
+  return values.length === 0 ? 0 : kthLargest(values.slice(), (values.length + 1) >> 1)
+}
+
+/**
+ * Fraction of the elements whose group is alive in every partition, where partitions cut across each
+ * other independently (rows and columns of a block).
+ */
+export function aliveShare(
+  partitions: readonly Partition[],
+  alive: (partition: Partition, index: number) => ArrayLike<number>,
+): number {
+  return partitions.reduce((share, partition, index) => {
+    const found = alive(partition, index)
+    const count = sizes(partition)
+    let [kept, all] = [0, 0]
+    for (let g = 0; g < count.length; g++) {
+      all += count[g]!
+      if (found[g]! > 0) kept += count[g]!
+    }
+    return all === 0 ? share : (share * kept) / all
+  }, 1)
+}

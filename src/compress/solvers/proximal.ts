@@ -1,0 +1,180 @@
+// Primal-proximal: weights W learn the task while a copy Z takes the shape, each pulling the other; how
+// much goes comes out of one λ. SS-Auto, Liu et al. 2020 (arXiv 2001.08839).
+import { OptionError } from '../../util/errors.ts'
+import { aliveShare, energies, sizes } from './groups.ts'
+import type { ByWeight, Partition, Solver, SolverRun, Target } from './solver.ts'
+
+/** Settings of `proximal`. */
+export interface ProximalOptions {
+  /** Price of a group of n weights: λ√n. */
+  readonly lambda?: number
+  /** Pull between W and Z, from `rho` growing geometrically to `most`. */
+  readonly rho?: number
+  readonly most?: number
+  /**
+   * `firm` zeroes groups with ‖w‖² < 2λ√n/ρ and leaves the others alone; `soft` shrinks every group by
+   * λ√n/ρ, survivors too.
+   */
+  readonly prox?: 'firm' | 'soft'
+  /** How often Z is computed. */
+  readonly updates?: number
+  /** Part of the training before the masks are decided, 0…1. */
+  readonly share?: number
+  /** True keeps what Z kept (the plan says the least that stays); false meets the plan. */
+  readonly emerge?: boolean
+}
+
+/** Returns the solver. */
+export function proximal(options: ProximalOptions = {}): Solver<{ readonly rho: number }> {
+  const {
+    lambda = 1e-4,
+    rho = 1e-3,
+    most = 0.1,
+    prox = 'firm',
+    updates = 20,
+    share = 0.5,
+    emerge = true,
+  } = options
+  if (!(rho > 0 && most >= rho && updates >= 1))
+    throw new OptionError(
+      `The proximal solver needs 0 < rho ≤ most and updates ≥ 1, found ${rho}, ${most}, ${updates}`,
+    )
+  const shape = prox === 'firm' ? firm : soft
+  const project = ({ targets, weights }: SolverRun, pull: number) =>
+    targets.map((target) => shape(target.partitions, pick(target, weights), lambda / pull))
+  return {
+    name: 'proximal',
+    paper: 'https://arxiv.org/abs/2001.08839',
+    ...(emerge && { decides: 'plan' as const }),
+    settings: { lambda, rho, most, prox, updates, share, emerge },
+    share,
+    init(run) {
+      const tensors: Record<string, Float32Array> = {}
+      project(run, rho).forEach((z, i) => {
+        for (const [name, data] of Object.entries(z)) tensors[`z/${i}/${name}`] = data
+      })
+      return { data: { rho }, tensors }
+    },
+    adjust({ targets, weights }, { data, tensors }, gradients) {
+      targets.forEach((target, i) => {
+        for (const name of target.weights) {
+          const [w, z] = [weights[name]!, tensors[`z/${i}/${name}`]!]
+          const gradient = gradients[name]!
+          for (let k = 0; k < w.length; k++) gradient[k]! += data.rho * (w[k]! - z[k]!)
+        }
+      })
+    },
+    act(run, { tensors }) {
+      const update = Math.floor((run.step * updates) / run.steps)
+      if (update === Math.floor(((run.step - 1) * updates) / run.steps)) return undefined
+      const pull = rho * (most / rho) ** (update / updates)
+      project(run, pull).forEach((z, i) => {
+        for (const [name, data] of Object.entries(z)) tensors[`z/${i}/${name}`]!.set(data)
+      })
+      return { data: { rho: pull } }
+    },
+    restarts: (steps) => [steps],
+    finish({ targets }, { tensors }) {
+      if (!emerge) return {}
+      const keep = targets.map((target, i) => {
+        const z = Object.fromEntries(
+          target.weights.map((name) => [name, tensors[`z/${i}/${name}`]!]),
+        )
+        return aliveShare(target.partitions, (partition) => energies(partition, z))
+      })
+      return { keep }
+    },
+  }
+}
+
+function pick(target: Target, weights: ByWeight): ByWeight {
+  return Object.fromEntries(target.weights.map((name) => [name, weights[name]!]))
+}
+
+/** Zeroes every group that a price of `threshold · √n` is too much for: ‖w‖² ≤ 2 · threshold · √n. */
+export function firm(
+  partitions: readonly Partition[],
+  values: ByWeight,
+  threshold: number,
+): Record<string, Float32Array> {
+  const result = copyOf(values)
+  for (const partition of partitions) {
+    const count = sizes(partition)
+    const energy = energies(partition, values)
+    scaleInPlace(partition, result, (g) =>
+      energy[g]! > 2 * threshold * Math.sqrt(count[g]!) ? 1 : 0,
+    )
+  }
+  return result
+}
+
+/** Cycles of Dykstra's method, and the change below which it has arrived. */
+const CYCLES = 1000
+const CHANGE = 1e-7
+
+/**
+ * Returns argmin ½‖z − w‖² + threshold · Σ √n ‖z_g‖ over all groups of all partitions: one shrinking
+ * where groups are disjoint, Dykstra's alternation where partitions overlap.
+ */
+export function soft(
+  partitions: readonly Partition[],
+  values: ByWeight,
+  threshold: number,
+): Record<string, Float32Array> {
+  const z = copyOf(values)
+  if (partitions.length === 1) {
+    shrinkInPlace(partitions[0]!, z, threshold)
+    return z
+  }
+  const corrections = partitions.map(() =>
+    mapValues(values, (data) => new Float32Array(data.length)),
+  )
+  for (let cycle = 0; cycle < CYCLES; cycle++) {
+    let change = 0
+    partitions.forEach((partition, p) => {
+      const correction = corrections[p]!
+      const moved = mapValues(z, (data, name) => data.map((v, i) => v + correction[name]![i]!))
+      const shrunk = copyOf(moved)
+      shrinkInPlace(partition, shrunk, threshold)
+      for (const [name, data] of Object.entries(shrunk))
+        for (let i = 0; i < data.length; i++) {
+          correction[name]![i] = moved[name]![i]! - data[i]!
+          change = Math.max(change, Math.abs(data[i]! - z[name]![i]!))
+          z[name]![i] = data[i]!
+        }
+    })
+    if (change < CHANGE) break
+  }
+  return z
+}
+
+function shrinkInPlace(partition: Partition, values: ByWeight, threshold: number): void {
+  const count = sizes(partition)
+  const energy = energies(partition, values)
+  scaleInPlace(partition, values, (group) => {
+    const norm = Math.sqrt(energy[group]!)
+    return norm === 0 ? 0 : Math.max(0, 1 - (threshold * Math.sqrt(count[group]!)) / norm)
+  })
+}
+
+function scaleInPlace(
+  { of }: Partition,
+  values: ByWeight,
+  factor: (group: number) => number,
+): void {
+  for (const [name, group] of Object.entries(of)) {
+    const data = values[name]!
+    for (let i = 0; i < group.length; i++) if (group[i]! >= 0) data[i]! *= factor(group[i]!)
+  }
+}
+
+function copyOf(values: ByWeight): Record<string, Float32Array> {
+  return mapValues(values, (data) => data.slice())
+}
+
+function mapValues(
+  values: ByWeight,
+  map: (data: Float32Array, name: string) => Float32Array,
+): Record<string, Float32Array> {
+  return Object.fromEntries(Object.entries(values).map(([name, data]) => [name, map(data, name)]))
+}

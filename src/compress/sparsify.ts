@@ -1,0 +1,101 @@
+// Sparsify: a model trained to meet a plan of masks and counts by a solver, ready to be cut and compiled.
+import { analyze } from '../ir/analyze.ts'
+import type { Model } from '../ir/graph.ts'
+import { type FloatTensor, floatData, floats } from '../tensor/tensor.ts'
+import { type Trained, type TrainOptions, train } from '../train/train.ts'
+import type { Criterion } from './contracts.ts'
+import { magnitude } from './criteria/magnitude.ts'
+import type { Observed } from './observe.ts'
+import { type Plan, writePlan } from './plan.ts'
+import { drive } from './solvers/drive.ts'
+import type { Solver, Target } from './solvers/solver.ts'
+import { targetsOf } from './solvers/targets.ts'
+import { findUnits, type UnitMap } from './units.ts'
+
+/** A training run that ends in a sparse model. */
+export interface SparsifyOptions extends Omit<TrainOptions, 'solver' | 'masks'> {
+  readonly plan: Plan
+  readonly solver: Solver
+  /** What decides which weights go; default their magnitude. */
+  readonly criterion?: Criterion
+  /** Statistics the criterion needs, by statistic and weight. */
+  readonly observed?: Observed
+  /** Units of the model, where they are known. */
+  readonly units?: UnitMap
+}
+
+/** What the run leaves: `masks` meet the plan, and the model's weights are zero where they prune. */
+export interface Sparsified extends Trained {
+  /** The plan that the masks meet: the one asked for, or what a solver that decides made of it; undefined where the run stopped before. */
+  readonly plan: Plan | undefined
+  /** What the solver remembers at the end; its own to explain. */
+  readonly solved: unknown
+}
+
+/**
+ * Trains a model so that its weights meet a plan: masked weights are zero, units that go are zero in
+ * all their members (cut them with `applyPlan` or `cut`). Resumable like any training run.
+ * Throws OptionError where the plan does not fit the model.
+ * @example
+ * const { model: sparse, masks } = await sparsify(model, {
+ *   plan, solver: gradual(), data, description, engine, epochs: 10, seed: 1,
+ * })
+ */
+export async function sparsify(model: Model, options: SparsifyOptions): Promise<Sparsified> {
+  const { plan, solver, criterion = magnitude, observed = {}, select, ...training } = options
+  const score = (weight: string, values: Float32Array) =>
+    scoreElements(criterion, {
+      weight: floats(model.weights.get(weight).shape, values),
+      name: weight,
+      observed,
+    })
+  const targets = targetsOf(model, plan, {
+    units: options.units ?? findUnits(model, analyze(model)),
+    score: (weight) => score(weight, floatData(model.weights.get(weight))),
+  })
+  const driven = drive(solver, {
+    targets,
+    score,
+    settings: [writePlan(plan), criterion.name, observed],
+  })
+  const trained = await train(model, {
+    ...training,
+    solver: driven,
+    // A model that does not meet the plan yet is no candidate, however good.
+    ...(select && {
+      select: {
+        ...select,
+        score: async (candidate: Model) =>
+          driven.state().keep !== undefined ? select.score(candidate) : Number.NEGATIVE_INFINITY,
+      },
+    }),
+  })
+  const { data, keep } = driven.state()
+  const reached = keep === undefined ? undefined : planOfTargets(plan, targets, keep)
+  return { ...trained, plan: reached, solved: data }
+}
+
+function planOfTargets(plan: Plan, targets: readonly Target[], keep: readonly number[]): Plan {
+  const reached = { ...plan, keep: { ...plan.keep }, mask: { ...plan.mask } }
+  targets.forEach(({ kind, name, stage }, i) => {
+    const { amount } = stage(keep[i]!)
+    if (kind === 'keep') reached.keep[name] = amount
+    else reached.mask[name] = { ...reached.mask[name]!, level: amount }
+  })
+  return reached
+}
+
+// Scores that add up over a group: squares where the criterion combines them to a norm.
+function scoreElements(
+  criterion: Criterion,
+  { name, weight, observed }: { name: string; weight: FloatTensor; observed: Observed },
+): Float32Array {
+  const statistics = Object.fromEntries(
+    criterion.needs.flatMap((need) => {
+      const found = observed[need]?.[name]
+      return found === undefined ? [] : [[need, found]]
+    }),
+  )
+  const scores = floatData(criterion.score({ name, weight, statistics }))
+  return criterion.over === 'l2' ? scores.map((value) => value * value) : scores.map(Math.abs)
+}

@@ -1,0 +1,112 @@
+// The solver laws: the plan is met exactly, the same run gives the same bytes, interrupted or not.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Plan } from '../../src/compress/plan.ts'
+import { solvers, structures } from '../../src/compress/registry.ts'
+import type { Solver } from '../../src/compress/solvers/solver.ts'
+import { type Sparsified, type SparsifyOptions, sparsify } from '../../src/compress/sparsify.ts'
+import { presetImage } from '../../src/data/describe.ts'
+import { generateImages } from '../../src/data/readers/generated.ts'
+import { createEngine } from '../../src/exec/create.ts'
+import type { Engine } from '../../src/exec/engine.ts'
+import type { Model } from '../../src/ir/graph.ts'
+import { floatData, sizeOf } from '../../src/tensor/tensor.ts'
+import { sgd } from '../../src/train/optimizers.ts'
+import { smallNet } from '../train-net.ts'
+
+const description = presetImage('imagenet-half', { shape: [1, 3, 32, 32] })
+const model = smallNet({ seed: 1, width: 4 })
+const STEPS = 10
+let engine: Engine
+let folder: string
+
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 })
+  folder = mkdtempSync(join(tmpdir(), 'tersor-solver-'))
+})
+afterAll(async () => {
+  await engine.close()
+  rmSync(folder, { recursive: true })
+})
+
+const plan: Plan = {
+  format: 1,
+  keep: { 'last.weight': 9 },
+  mask: {
+    'stem.weight': { structure: 'filter', level: 1 },
+    'inner.weight': { structure: 'element/2', level: 30 },
+    'down.weight': { structure: 'pattern/2', level: 10 },
+  },
+}
+
+const request = (solver: Solver, more: Partial<SparsifyOptions> = {}): SparsifyOptions => ({
+  plan,
+  solver,
+  data: generateImages({ seed: 3, part: 'train', length: 50 }),
+  description,
+  engine,
+  batch: 16,
+  steps: STEPS,
+  seed: 5,
+  optimizer: sgd({ nesterov: true, weightDecay: 1e-4 }),
+  ...more,
+})
+
+function expectMet({ masks, model: sparse, plan: reached }: Sparsified): void {
+  for (const [name, { structure, level }] of Object.entries(reached!.mask)) {
+    const { shape } = model.weights.get(name)
+    const density = structures.named(structure).levels(shape)[level]!
+    expect(densityOf(masks[name]!)).toBeCloseTo(density, 6)
+  }
+  for (const [name, mask] of Object.entries(masks))
+    floatData(sparse.weights.get(name)).forEach((value, i) => {
+      if (mask[i] === 0) expect(value).toBe(0)
+    })
+  const { shape } = model.weights.get('last.weight')
+  const units = masks['last.weight'] ?? new Uint8Array(sizeOf(shape)).fill(1)
+  const perUnit = units.length / shape[0]!
+  const kept = units.filter((bit, i) => i % perUnit === 0 && bit === 1).length
+  expect(kept).toBe(reached!.keep['last.weight'] ?? shape[0])
+}
+
+const densityOf = (mask: Uint8Array) => mask.reduce((sum, bit) => sum + bit, 0) / mask.length
+
+describe.each(solvers.all.map((solver) => [solver.name, solver] as const))('%s', (name, solver) => {
+  it('meets the plan, or decides one that keeps no less', async () => {
+    const result = await sparsify(model, request(solver))
+    if (solver.decides === undefined) expect(result.plan).toEqual(plan)
+    else
+      for (const [weight, { level }] of Object.entries(plan.mask))
+        expect(result.plan!.mask[weight]!.level).toBeLessThanOrEqual(level)
+    expectMet(result)
+  })
+
+  it('continues an interrupted run to the same bytes', async () => {
+    const whole = await sparsify(model, request(solver))
+    for (const dies of [3, 7]) {
+      const checkpoint = { path: join(folder, `${name}-${dies}`), everySteps: 1 }
+      const onProgress = ({ step }: { step: number }) => {
+        if (step === dies) throw new Error('killed')
+      }
+      await expect(sparsify(model, request(solver, { checkpoint, onProgress }))).rejects.toThrow(
+        'killed',
+      )
+      const resumed = await sparsify(model, request(solver, { checkpoint }))
+      expect(bytesOf(resumed.model)).toEqual(bytesOf(whole.model))
+      expect(resumed.masks).toEqual(whole.masks)
+      expect(resumed.solved).toEqual(whole.solved)
+    }
+  })
+})
+
+function bytesOf(trained: Model): Record<string, string> {
+  return Object.fromEntries(
+    trained.graph.constants.map(({ name }) => {
+      const { data } = trained.weights.get(name)
+      if (Array.isArray(data)) return [name, data.join()]
+      return [name, Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex')]
+    }),
+  )
+}
