@@ -193,10 +193,12 @@ export class UnitWalk {
     if (!this.values.has(name)) return
     const shape = this.#shape(name)
     const others = node.inputs.slice(1).map((input) => this.#known(input))
-    if (others.some((value, i) => value === undefined && node.inputs[i + 1] !== ''))
-      return this.#freezeValue(name, `${title(node)}: its arguments are not known`)
-    if (sizeOf(shape) > MOVE_LIMIT)
-      return this.#freezeValue(name, `${title(node)}: the value is too large to follow`)
+    const isOpen = others.some((value, i) => value === undefined && node.inputs[i + 1] !== '')
+    if (isOpen || sizeOf(shape) > MOVE_LIMIT) {
+      const why = isOpen ? 'its arguments are not known' : 'the value is too large to follow'
+      this.#freezeValue(name, `${title(node)}: ${why}`)
+      return
+    }
     const opset = this.#model.opsets[node.domain] ?? 0
     for (const layer of this.layersOf(this.#axesOf(name))) {
       const moved = findOp(node)!.evaluate!(node, [spreadIds(shape, layer), ...others], opset)

@@ -16,7 +16,8 @@ export interface Change {
 export function withSlices(model: Model, { found, unit, role, value }: Change): Model {
   const weights = model.weights.copy()
   for (const member of found.members) {
-    if (member.role !== role) continue
+    // What both makes a unit and reads it is deaf and dumb with the readers.
+    if (member.role !== role && !(member.role === 'both' && role === 'consumer')) continue
     const t = weights.get(member.weight)
     const data = floatData(t).slice()
     const inner = sizeOf(t.shape.slice(member.axis + 1))
@@ -27,10 +28,10 @@ export function withSlices(model: Model, { found, unit, role, value }: Change): 
   return { ...model, weights }
 }
 
-/** Keeps about 60 % of a class, at least one unit and never all. */
-export function someOf(size: number, random: Random): Uint8Array {
+/** Keeps about 60 % of a class, at least `least` units and never all. */
+export function someOf(size: number, random: Random, least = 1): Uint8Array {
   const kept = new Uint8Array(size)
-  const count = Math.min(size - 1, Math.max(1, Math.floor(size * 0.6)))
+  const count = Math.min(size - 1, Math.max(least, Math.floor(size * 0.6)))
   for (const unit of random.permutation(size).slice(0, count)) kept[unit] = 1
   return kept
 }

@@ -1,7 +1,7 @@
 // Small networks that hold every way units couple; random weights, deterministic by seed.
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { float, int, intList, string, type Attribute, type Model } from '../../src/ir/graph.ts'
-import { floats, sizeOf } from '../../src/tensor/tensor.ts'
+import { floats, ints, sizeOf } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
 
 /** A builder with named random layers. */
@@ -59,6 +59,22 @@ export class Net {
     return this.op('Relu', [this.norm(this.conv(x, name, options), `${name}.norm`)])
   }
 
+  /** All steps and the last one; inputs [t, n, i]. */
+  recurrent(op: 'LSTM' | 'GRU', x: string, name: string, options: RecurrentOptions): string[] {
+    const { out, directions: d, state } = options
+    const gates = op === 'LSTM' ? 4 : 3
+    const inputs = [
+      x,
+      this.weight(`${name}.w`, [d, gates * out, this.b.type(x).shape[2]!]),
+      this.weight(`${name}.r`, [d, gates * out, out]),
+      this.weight(`${name}.b`, [d, 2 * gates * out]),
+    ]
+    if (state !== undefined) inputs.push('', state)
+    else if (op === 'LSTM') inputs.push('', '', '', this.weight(`${name}.p`, [d, 3 * out]))
+    const direction = string(d === 2 ? 'bidirectional' : 'forward')
+    return this.b.ops(op, inputs, { hidden_size: int(out), direction }, 2)
+  }
+
   linear(x: string, name: string, out: number): string {
     const k = this.b.type(x).shape[1]!
     return this.op(
@@ -88,10 +104,23 @@ interface ConvOptions {
   readonly bias?: boolean
 }
 
+interface RecurrentOptions {
+  readonly out: number
+  readonly directions: 1 | 2
+  readonly state?: string
+}
+
 type Recipe = (net: Net, image: string) => string
 
 const head: (net: Net, x: string) => string = (net, x) =>
   net.linear(net.op('Flatten', [net.op('GlobalAveragePool', [x])]), 'fc', 5)
+
+/** Rows of the picture as steps: [t, 1, features]. */
+const sequence: (net: Net, image: string) => string = (net, image) =>
+  net.op('Reshape', [
+    net.op('Transpose', [net.conv(image, 'rows', { out: 3 })], { perm: intList([2, 0, 1, 3]) }),
+    net.b.ints([8, 1, 24]),
+  ])
 
 const recipes: Record<string, Recipe> = {
   'a chain with pooling and Flatten'(net, image) {
@@ -203,6 +232,112 @@ const recipes: Record<string, Recipe> = {
     const big = net.op('DepthToSpace', [x], { blocksize: int(2), mode: string('CRD') })
     const back = net.op('Squeeze', [net.op('GlobalAveragePool', [net.block(big, 'b', { out: 6 })])])
     return net.linear(net.op('Unsqueeze', [back, net.b.ints([0])]), 'fc', 5)
+  },
+  'grouped transposed convolutions'(net, image) {
+    const x = net.block(image, 'a', { out: 8 })
+    const w = net.weight('up.weight', [8, 3, 2, 2])
+    const up = net.op('ConvTranspose', [x, w, net.weight('up.bias', [12])], {
+      group: int(4),
+      strides: intList([2, 2]),
+    })
+    return head(net, net.op('Tanh', [up]))
+  },
+  'whole groups under GroupNormalization'(net, image) {
+    const x = net.conv(image, 'a', { out: 12, bias: true })
+    const normal = net.op(
+      'GroupNormalization',
+      [x, net.weight('gn.scale', [4], 0.2, 1), net.weight('gn.shift', [4])],
+      { num_groups: int(4) },
+    )
+    return head(net, net.op('Relu', [normal]))
+  },
+  'GroupNormalization as exporters write it'(net, image) {
+    const x = net.conv(image, 'a', { out: 12, bias: true })
+    const grouped = net.op('Reshape', [x, net.b.ints([0, 4, -1])])
+    const parts = [net.weight('gn.scale', [4], 0.2, 1), net.weight('gn.shift', [4])]
+    const normal = net.op('InstanceNormalization', [grouped, ...parts])
+    const back = net.op('Reshape', [normal, net.b.ints([1, 12, 8, 8])])
+    return head(net, net.op('Mul', [back, net.weight('gain', [12, 1, 1], 0.2, 1)]))
+  },
+  'LSTM in both directions, with peepholes, over another'(net, image) {
+    const first = net.recurrent('LSTM', sequence(net, image), 'first', { out: 5, directions: 2 })
+    const joined = net.op('Reshape', [
+      net.op('Transpose', [first[0]!], { perm: intList([0, 2, 1, 3]) }),
+      net.b.ints([8, 1, 10]),
+    ])
+    const [, last] = net.recurrent('LSTM', joined, 'second', { out: 6, directions: 1 })
+    return net.linear(net.op('Squeeze', [last!, net.b.ints([0])]), 'fc', 5)
+  },
+  'GRU with an initial state'(net, image) {
+    const state = net.weight('start', [1, 1, 6])
+    const [all] = net.recurrent('GRU', sequence(net, image), 'gru', {
+      out: 6,
+      directions: 1,
+      state,
+    })
+    const mean = net.op('ReduceMean', [all!, net.b.ints([0, 1])], { keepdims: int(0) })
+    return net.linear(mean, 'fc', 5)
+  },
+  'queries grouped over fewer keys'(net, image) {
+    const tokens = net.op('Reshape', [sequence(net, image), net.b.ints([1, 8, 24])])
+    const heads = (name: string, count: number) => {
+      const y = net.op('MatMul', [tokens, net.weight(`${name}.weight`, [24, 4 * count])])
+      const split = net.op('Reshape', [y, net.b.ints([0, 0, count, 4])])
+      return net.op('Transpose', [split], { perm: intList([0, 2, 1, 3]) })
+    }
+    const repeated = (x: string) => {
+      const wide = net.op('Expand', [
+        net.op('Unsqueeze', [x, net.b.ints([2])]),
+        net.b.ints([1, 2, 3, 8, 4]),
+      ])
+      return net.op('Reshape', [wide, net.b.ints([0, 6, 8, 4])])
+    }
+    const [q, k, v] = [heads('q', 6), repeated(heads('k', 2)), repeated(heads('v', 2))]
+    const scores = net.op('MatMul', [q, net.op('Transpose', [k], { perm: intList([0, 1, 3, 2]) })])
+    const mixed = net.op('MatMul', [net.op('Softmax', [scores], { axis: int(-1) }), v])
+    const merged = net.op('Reshape', [
+      net.op('Transpose', [mixed], { perm: intList([0, 2, 1, 3]) }),
+      net.b.ints([0, 0, -1]),
+    ])
+    return net.op('ReduceMean', [
+      net.op('MatMul', [merged, net.weight('out.weight', [24, 5])]),
+      net.b.ints([1]),
+    ])
+  },
+  'fused queries, keys and values'(net, image) {
+    const tokens = net.op('Reshape', [sequence(net, image), net.b.ints([1, 8, 24])])
+    const y = net.op('MatMul', [tokens, net.weight('qkv.weight', [24, 36])])
+    const biased = net.op('Add', [y, net.weight('qkv.bias', [36])])
+    const split = net.op('Reshape', [biased, net.b.ints([1, 8, 3, 3, 4])])
+    const parts = net.op('Transpose', [split], { perm: intList([2, 0, 3, 1, 4]) })
+    const [q, k, v] = [0, 1, 2].map((i) =>
+      net.op('Gather', [parts, net.b.constant(ints([i], []))], { axis: int(0) }),
+    )
+    const turned = net.op('Transpose', [k!], { perm: intList([0, 1, 3, 2]) })
+    const bias = net.weight('position.bias', [1, 3, 8, 8])
+    const scores = net.op('Add', [net.op('MatMul', [q!, turned]), bias])
+    const mixed = net.op('MatMul', [net.op('Softmax', [scores], { axis: int(-1) }), v!])
+    const merged = net.op('Reshape', [
+      net.op('Transpose', [mixed], { perm: intList([0, 2, 1, 3]) }),
+      net.b.ints([1, 8, 12]),
+    ])
+    return net.op('ReduceMean', [
+      net.op('MatMul', [merged, net.weight('out.weight', [12, 5])]),
+      net.b.ints([1]),
+    ])
+  },
+  'one table as embedding and as output'(net, image) {
+    const table = net.weight('table', [7, 10])
+    const rows = net.op('Gather', [table, net.b.ints([3, 1, 6, 6])])
+    const mixed = net.op('Mul', [net.op('Tanh', [net.linear(rows, 'mix', 10)]), rows])
+    const logits = net.op('Gemm', [mixed, table], { transB: int(1) })
+    return net.op('Add', [logits, net.op('ReduceMean', [image])])
+  },
+  'the best along another axis'(net, image) {
+    const x = net.op('Reshape', [net.block(image, 'a', { out: 6 }), net.b.ints([1, 6, 64])])
+    const [best] = net.b.ops('TopK', [x, net.b.ints([3])], { axis: int(-1) }, 2)
+    const pooled = net.op('GlobalAveragePool', [net.op('Unsqueeze', [best!, net.b.ints([3])])])
+    return net.linear(net.op('Flatten', [pooled]), 'fc', 5)
   },
   'one weight read twice'(net, image) {
     const a = net.block(image, 'a', { out: 6 })

@@ -1,8 +1,8 @@
-// Runs a model on the host by the records' own `evaluate`: slow, exact enough, no engine needed.
+// Runs a model on the host by the records' own computations: slow, exact enough, no engine needed.
 import type { Model } from '../../src/ir/graph.ts'
-import { findOp } from '../../src/ir/ops/index.ts'
 import { floatData, sizeOf, type Tensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { runNode } from '../support/host.ts'
 
 /** Random inputs of a model with fixed sizes. */
 export function randomFeeds(model: Model, seed: number): Record<string, Tensor> {
@@ -22,12 +22,7 @@ export function runOnHost(model: Model, feeds: Readonly<Record<string, Tensor>>)
   const read = (name: string) =>
     name === '' ? undefined : (values.get(name) ?? model.weights.get(name))
   for (const node of model.graph.nodes) {
-    const record = findOp(node)!
-    const inputs = node.inputs.map(read)
-    const outputs = record.evaluate
-      ? record.evaluate(node, inputs, model.opsets[node.domain]!)
-      : undefined
-    if (outputs === undefined) throw new Error(`${node.op} has no host computation`)
+    const outputs = runNode(node, node.inputs.map(read), { opset: model.opsets[node.domain]! })
     outputs.forEach((value, i) => {
       if (node.outputs[i]) values.set(node.outputs[i]!, value)
     })

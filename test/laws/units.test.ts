@@ -14,8 +14,11 @@ const TOLERANCE = 1e-5
 
 const nets = testNets()
 
+/** Networks in which a product of two values reads units: no weight can be made deaf to them. */
+const readByValues = new Set(['fused queries, keys and values'])
+
 describe('every unit of every network', () => {
-  for (const { name, model } of nets)
+  for (const { name, model } of nets.filter((net) => !readByValues.has(net.name)))
     it(`${name}: with its consumers zeroed, its producers do not matter`, () => {
       const random = createRandom(2)
       const units = findUnits(model, analyze(model))
@@ -67,19 +70,20 @@ describe('every class of every network', () => {
       const analysis = analyze(model)
       const units = findUnits(model, analysis)
       const feeds = randomFeeds(model, 7)
+      // One head or one group alone is no class any more: two of each stay.
       const free = units.classes.filter(
-        (found) => !found.frozen && !found.reduces && found.size > 1,
+        (found) => !found.frozen && !found.reduces && found.size > 2,
       )
-      const kept = Object.fromEntries(free.map((found) => [found.name, someOf(found.size, random)]))
+      const kept = Object.fromEntries(
+        free.map((found) => [found.name, someOf(found.size, random, 2)]),
+      )
       const small = cut(model, analysis, kept, { units })
       const masked = mask(model, analysis, kept, { units })
       expect(difference(runOnHost(masked, feeds), runOnHost(small, feeds))).toBeLessThan(TOLERANCE)
-      // What is left are the same classes, smaller; one head or one group alone is no class any more.
+      // What is left are the same classes, smaller.
       const left = findUnits(small, analyze(small))
       for (const { name: key } of free)
-        expect(left.byName.get(key)?.size ?? 1, key).toBe(
-          kept[key]!.filter((bit) => bit === 1).length,
-        )
+        expect(left.byName.get(key)?.size, key).toBe(kept[key]!.filter((bit) => bit === 1).length)
     })
 })
 
