@@ -5,6 +5,7 @@ import { bytesOf, chwGeometry, nhwcGeometry } from '../../src/compile/layout.ts'
 import { packConstant } from '../../src/compile/pack.ts'
 import { selectOffers } from '../../src/compile/select.ts'
 import { checkTile, vectorPressure } from '../../src/compile/tile/check.ts'
+import { checkTables } from '../../src/compile/tile/tables.ts'
 import { analyze } from '../../src/ir/analyze.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import type { Model } from '../../src/ir/graph.ts'
@@ -83,8 +84,12 @@ export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions 
     ...outputBytes.map((bytes) => new Uint8Array(bytes)),
     ...(offer.scratchBytes > 0 ? [new Uint8Array(offer.scratchBytes)] : []),
   ]
-  const { interpreted, wasm } = runBoth(fn, buffers)
   const first = buffers.length - outputBytes.length - (offer.scratchBytes > 0 ? 1 : 0)
+  const constants = buffers.map((buffer, i) =>
+    i < inputLayouts.length || i >= first ? undefined : buffer,
+  )
+  expect(checkTables(fn, constants)).toEqual([])
+  const { interpreted, wasm } = runBoth(fn, buffers)
   offer.outputs.forEach((output, i) => {
     expect(wasm[first + i]).toEqual(interpreted[first + i])
     compareOutput(values.get(output.value)!, {

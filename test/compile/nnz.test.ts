@@ -120,6 +120,39 @@ describe('row loops', () => {
     expect(() => run(given(12, 6))).toThrow('row 2 to 6 of 5')
   })
 
+  it('without rows take all entries, and a single one decides where a value is stored', () => {
+    const at4 = (name: string, entries: number): TileFunction => ({
+      name,
+      parameters: ['places', 'y'],
+      extents: [8, 64],
+      body: [
+        loop('o', 2 / entries, [
+          nnz({
+            name: 'e',
+            cursor: 'c',
+            table: at(0, 0, { o: 4 }),
+            entryBytes: 4,
+            entries,
+            range: [0, 3],
+            body: [store(at(1, 0, { c: 16 }), splat(7)) as TileLeaf],
+          }),
+        ]),
+      ],
+    })
+    const places = new Uint8Array(Int32Array.of(3, 1).buffer)
+    for (const entries of [1, 2]) {
+      const fn = at4('places', entries)
+      expect(checkTile(fn)).toEqual([])
+      expect(checkTables(fn, [places, undefined])).toEqual([])
+      expect(checkTables(fn, [new Uint8Array(Int32Array.of(3, 4).buffer)])[0]).toContain('of 4')
+      const { interpreted, wasm } = runBoth(fn, [places, new Uint8Array(64)])
+      const row = (value: number) => [value, value, value, value]
+      expect([...floatsOf(wasm[1]!)]).toEqual([...row(0), ...row(7), ...row(0), ...row(7)])
+      expect(wasm[1]).toEqual(interpreted[1])
+      expect(emitCFunction(fn, 'places', 'places').text).toContain(`= 0, e`)
+    }
+  })
+
   it('are loops from row to row in C', () => {
     const { text, uses, writes } = emitCFunction(functionOf([-4, 48]), 'rows', 'rows')
     expect(text).toContain(

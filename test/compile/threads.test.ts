@@ -7,7 +7,19 @@ import { contains, expand, meet, union } from '../../src/compile/tile/intervals.
 import type { TileFunction, TileStatement } from '../../src/compile/tile/nodes.ts'
 import { splitFunction } from '../../src/compile/tile/split.ts'
 import { int, intList, type Model } from '../../src/ir/graph.ts'
+import { floats, type Tensor } from '../../src/tensor/tensor.ts'
 import { build, conv, normal } from './bundle-harness.ts'
+
+/** A 1×1 weight of which a tenth is kept, the same for outputs o and o + half of all. */
+function everySecondAlike(outputs: number, inputs: number, seed: number): Tensor {
+  const weight = normal([outputs, inputs, 1, 1], seed)
+  const keeps = (o: number, i: number) => ((o % (outputs / 2)) * 7 + i * 3 + seed) % 10 === 0
+  const at = (index: number) => [Math.floor(index / inputs), index % inputs] as const
+  return floats(
+    weight.shape,
+    Float32Array.from(weight.data as Float32Array, (w, i) => (keeps(...at(i)) ? w : 0)),
+  )
+}
 
 const models: Record<string, Model> = {
   'a 3×3 convolution in several bands': build([[1, 16, 37, 30]], (b, x) =>
@@ -29,6 +41,11 @@ const models: Record<string, Model> = {
       group: int(40),
     }),
   ),
+  'sparse layers whose outputs lie where a table says': build([[1, 64, 30, 30]], (b, x) => {
+    const weight = (seed: number) => b.constant(everySecondAlike(64, 64, seed))
+    const first = b.op('Relu', [b.op('Conv', [x, weight(1)])])
+    return b.op('Add', [b.op('Conv', [first, weight(2)]), first])
+  }),
   'a matrix product and its softmax': build([[1, 60, 64]], (b, x) =>
     b.op('Softmax', [b.op('MatMul', [x, b.constant(normal([64, 90]))])]),
   ),
@@ -71,6 +88,17 @@ describe('segments for threads', () => {
           expect(found).toEqual(expected)
         }
     })
+
+  it('let threads share planes whose places are data', () => {
+    const { functions } = compile(models['sparse layers whose outputs lie where a table says']!)
+    const sparse = functions.filter((fn) => fn.parameters.includes('table'))
+    expect(sparse).toHaveLength(2)
+    for (const fn of sparse) {
+      const addresses = fn.extents.map((_, i) => i * 2 ** 22)
+      const parts = splitFunction(fn, [{ addresses, scratch: 0 }])
+      expect(parts?.[0]?.isShared).toBe(true)
+    }
+  })
 
   it('are absent from a model too small to share', () => {
     expect(compile(build([[1, 3, 4, 4]], (b, x) => conv(b, x, 4))).manifest.threads).toBeUndefined()

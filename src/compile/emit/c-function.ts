@@ -17,6 +17,7 @@ import {
   type LoweredNnz,
   type LoweredStatement,
   lowerAddresses,
+  type Place,
   type Pointer,
 } from './pointers.ts'
 
@@ -118,7 +119,7 @@ class Writer {
     const indent = '  '.repeat(depth)
     const entry = `i${this.#loops++}`
     const integer = this.#call('i32_at')
-    const place = ({ pointer, offset }: LoweredNnz['rows'], extra = 0) => {
+    const place = ({ pointer, offset }: Place, extra = 0) => {
       this.parameters.add(pointer.base)
       const moved = this.#offsets.get(pointer)
       return `p${pointer.base} + ${moved ? `(${moved} + ${offset + extra})` : offset + extra}`
@@ -130,10 +131,11 @@ class Writer {
       this.lines.push(`${indent}  const ptrdiff_t ${offset} = ${from ? `${from} + ` : ''}${step};`)
       this.#offsets.set(pointer, offset)
     }
-    const [from, to] = [place(s.rows), place(s.rows, 4)]
-    const end = `${integer}(${to})`
+    const [from, end] = s.rows
+      ? [`${integer}(${place(s.rows)})`, `${integer}(${place(s.rows, 4)})`]
+      : [0, s.entries]
     this.lines.push(
-      `${indent}for (int ${entry} = ${integer}(${from}), e${entry} = ${end}; ${entry} < e${entry}; ${entry}++) {`,
+      `${indent}for (int ${entry} = ${from}, e${entry} = ${end}; ${entry} < e${entry}; ${entry}++) {`,
     )
     for (const pointer of s.pointers) declare(pointer, entry)
     for (const cursor of s.cursors) declare(cursor, `${integer}(${place(s.table)})`)

@@ -12,6 +12,7 @@ import {
   type LoweredNnz,
   type LoweredStatement,
   lowerAddresses,
+  type Place,
   type Pointer,
 } from './pointers.ts'
 
@@ -275,15 +276,38 @@ export function emitFunction(
     forget(hoisted.map(({ key }) => key))
   }
 
-  const emitNnz = ({ rows, table, pointers: moved, cursors, body }: LoweredNnz) => {
-    const [from, end] = [locals.integer(), locals.integer()]
-    const integerAt = ({ pointer, offset }: LoweredNnz['rows'], extra: number) => {
+  const emitNnz = (s: LoweredNnz) => {
+    const { rows, entries, table, pointers: moved, cursors, body } = s
+    const integerAt = ({ pointer, offset }: Place, extra: number) => {
       code.byte(op.localGet).unsigned(localOf(pointer))
       code.byte(op.i32Load, 0).unsigned(offset + extra - biasOf(pointer))
     }
-    integerAt(rows, 0)
+    const placeCursors = () => {
+      for (const cursor of cursors) {
+        const parent = cursor.parent!
+        code.byte(op.localGet).unsigned(localOf(parent))
+        integerAt(table, 0)
+        if (cursor.increment !== 1) code.byte(op.i32Const).signed(cursor.increment).byte(op.i32Mul)
+        code.byte(op.i32Add)
+        addConstant(cursor.bias - biasOf(parent))
+        code.byte(op.localSet).unsigned(localOf(cursor))
+      }
+    }
+    if (entries === 0) return
+    if (rows === undefined && entries === 1) {
+      for (const cursor of cursors) pointers.set(cursor, locals.integer())
+      placeCursors()
+      emitBody(body)
+      return
+    }
+    const [from, end] = [locals.integer(), locals.integer()]
+    const limit = (extra: number, whole: number) => {
+      if (rows === undefined) code.byte(op.i32Const).signed(whole)
+      else integerAt(rows, extra)
+    }
+    limit(0, 0)
     code.byte(op.localSet).unsigned(from)
-    integerAt(rows, 4)
+    limit(4, entries)
     code.byte(op.localSet).unsigned(end)
     const place = (pointer: Pointer, entry: number, local: number) => {
       const parent = pointer.parent!
@@ -309,15 +333,7 @@ export function emitFunction(
     hoist(hoisted)
     for (const cursor of cursors) pointers.set(cursor, locals.integer())
     code.byte(op.loop, 0x40)
-    for (const cursor of cursors) {
-      const parent = cursor.parent!
-      code.byte(op.localGet).unsigned(localOf(parent))
-      integerAt(table, 0)
-      if (cursor.increment !== 1) code.byte(op.i32Const).signed(cursor.increment).byte(op.i32Mul)
-      code.byte(op.i32Add)
-      addConstant(cursor.bias - biasOf(parent))
-      code.byte(op.localSet).unsigned(localOf(cursor))
-    }
+    placeCursors()
     emitBody(body)
     for (const pointer of moved) {
       code.byte(op.localGet).unsigned(localOf(pointer))

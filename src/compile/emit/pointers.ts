@@ -39,13 +39,20 @@ export interface LoweredLeaf {
   readonly pointers: ReadonlyMap<Address, Pointer>
 }
 
+/** A pointer with a constant. */
+export interface Place {
+  readonly pointer: Pointer
+  readonly offset: number
+}
+
 /** A loop over a row of a table. */
 export interface LoweredNnz {
   readonly kind: 'nnz'
-  /** Where the numbers of the first entry and of the one after the last lie. */
-  readonly rows: { readonly pointer: Pointer; readonly offset: number }
+  /** Where the numbers of the first entry and of the one after the last lie; undefined = all `entries`. */
+  readonly rows: Place | undefined
+  readonly entries: number
   /** Where an entry begins: the first of `pointers`. */
-  readonly table: { readonly pointer: Pointer; readonly offset: number }
+  readonly table: Place
   /** Pointers that start at `increment` times the first entry's number and advance by `increment`. */
   readonly pointers: readonly Pointer[]
   /** Pointers made in each iteration: their parent's place plus the entry's first number. */
@@ -124,14 +131,18 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
   }
 
   const lowerNnz = (s: NnzLoop, scopes: readonly Scope[]): LoweredNnz => {
-    const entry: Scope = { name: s.name, id: loops++, step: 1, pointers: [] }
+    // A single entry is no loop.
+    const step = s.rows === undefined && s.entries === 1 ? 0 : 1
+    const entry: Scope = { name: s.name, id: loops++, step, pointers: [] }
     const cursor: Scope = { name: s.cursor, id: loops++, step: 1, pointers: [], isCursor: true }
     const table = { ...s.table, strides: { ...s.table.strides, [s.name]: s.entryBytes } }
-    const rows = { pointer: resolve(s.rows, scopes), offset: s.rows.offset }
-    const entries = { pointer: resolve(table, [...scopes, entry]), offset: table.offset }
+    const rows = s.rows && { pointer: resolve(s.rows, scopes), offset: s.rows.offset }
+    const first = { pointer: resolve(table, [...scopes, entry]), offset: table.offset }
     const body = s.body.map((statement) => leaf(statement, [...scopes, entry, cursor]))
     const { pointers } = entry
-    return { kind: 'nnz', rows, table: entries, pointers, cursors: cursor.pointers, body }
+    const { entries } = s
+    const cursors = cursor.pointers
+    return { kind: 'nnz', rows, entries, table: first, pointers, cursors, body }
   }
 
   const lower = (

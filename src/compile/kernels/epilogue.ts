@@ -70,12 +70,13 @@ export function epilogueValues({ operands }: Epilogue): string[] {
   return operands.flatMap((operand) => (operand.kind === 'value' ? [operand.value] : []))
 }
 
-/** Returns the packed numbers per channel, in the order of the operands, each filled up to a multiple of 4. */
-export function packEpilogue({ operands }: Epilogue): Uint8Array[] {
+/** Returns the packed numbers per channel, in the order of the operands, each filled up to a multiple of 4; `order` says which channel comes at each place. */
+export function packEpilogue({ operands }: Epilogue, order?: Int32Array): Uint8Array[] {
   return operands.flatMap((operand) => {
     if (operand.kind !== 'channel') return []
-    const padded = new Float32Array(Math.ceil(operand.data.length / 4) * 4)
-    padded.set(operand.data)
+    const { data } = operand
+    const padded = new Float32Array(Math.ceil(data.length / 4) * 4)
+    padded.set(order ? Float32Array.from(order, (channel) => data[channel]!) : data)
     return [bytesOfView(padded)]
   })
 }

@@ -27,6 +27,8 @@ export interface PlaneStride {
 export interface ChannelAt {
   readonly first: number
   readonly per: number
+  /** The variable that holds the number of its plane, where numbers per channel lie in another order. */
+  readonly plane?: string
 }
 
 /** Places of a function over planes. Loops are `n` for images, `o` for channels, and those of the tile. */
@@ -69,10 +71,11 @@ export function planeFrame(problem: PlaneProblem): PlaneFrame {
     where: { tile: PlaneTile; vector: PlaneVector; channel: ChannelAt },
   ): Address => {
     const { tile, vector, channel } = where
-    const offset = g.origin + channel.first * g.planeBytes
+    const { first, per, plane } = channel
+    const offset = g.origin + (plane === undefined ? first * g.planeBytes : 0)
     return at(base, offset + vector.row * g.rowBytes + vector.column * 4, {
       ...movesOf(tile, g, { y: 1, x: 1 }),
-      o: channel.per * g.planeBytes,
+      ...(plane === undefined ? { o: per * g.planeBytes } : { [plane]: g.planeBytes }),
     })
   }
 

@@ -2,28 +2,27 @@
 //
 // Elsen et al., Fast Sparse ConvNets (2019), with 1, 2 or 4 output channels sharing their nonzeros:
 // 16 pixels × 1 or 2 channels and 8 × 4 keep at most 12 vectors alive. Weights and places are data.
-// A larger kernel is the same over (input channel, tap) pairs of a padded plane.
+// A larger kernel is the same over (input channel, tap) pairs of a padded plane, a grouped one the
+// same with the zeros of the other groups. Channels that share are found by their masks, wherever
+// they stand.
+import type { GroupWidth } from '../../ir/grouping.ts'
 import type { Node } from '../../ir/graph.ts'
 import { intOf } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
-import { recogniseSparsity, type SparseWeight, structureName } from '../../ir/sparsity.ts'
+import type { SparseWeight } from '../../ir/sparsity.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
 import { CHW, chw, chwGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
-import { at, get, loadSplat, loop, madd, nnz, set } from '../tile/build.ts'
-import type { TileFunction, TileLeaf, TileStatement } from '../tile/nodes.ts'
+import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
-import { type PlaneFrame, type PlaneStride, planeFrame } from './plane-frame.ts'
-import { loadEvery, overlaps, type PlaneTile, planeTiles } from './plane-tiles.ts'
-import {
-  packTable,
-  planSections,
-  type SpmmTable,
-  type TableSection,
-  type Width,
-} from './spmm-table.ts'
+import { planeFrame } from './plane-frame.ts'
+import { overlaps } from './plane-tiles.ts'
+import { spmmFunction } from './spmm-nest.ts'
+import { packTable, type TablePlan } from './spmm-table.ts'
+import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
 
 /** Time per stored weight against a weight of the dense kernel: 128-512 at 28×28, Node 20, bench/kernels/sparse.ts. */
 const PRICE = { 1: 1.45, 2: 1.1, 4: 1.2 } as const
@@ -33,23 +32,20 @@ const WINDOW_PRICE = 1.3
 const STRIDE_PRICE = 0.6
 /** What a block costs per pixel besides its entries. */
 const BLOCK_PRICE = 4
-/** Weights with fewer zeros are not worth asking about. */
-const ZEROS_FROM = 0.2
+/** A grouped weight is written out with its zeros up to this many numbers. */
+const GROUPED_LIMIT = 1 << 23
 
-/** Convolutions of one group whose weights are mostly zero. */
+/** Convolutions whose weights are mostly zero. */
 export const spmm: Kernel = {
   name: 'spmm-f32',
   offer(node, context) {
     if (node.op !== 'Conv' || node.domain !== '') return ''
     const problem = problemOf(node, context)
     if (typeof problem === 'string') return problem
-    const { density, structure, stored } = recogniseSparsity(problem.weight)
-    if (1 - density < ZEROS_FROM)
-      return `${Math.round((1 - density) * 100)} % of its weights are zero (${structureName(structure)})`
     const epilogue = absorb(node, context, 1)
     return ([1, 2, 4] as const)
-      .filter((width) => width <= problem.weight.outputs)
-      .map((width) => offerOf(problem, { node, epilogue, width, stored: stored[width] }))
+      .filter((width) => width <= problem.weights.weight.outputs)
+      .map((width) => offerOf(problem, { node, epilogue, width }))
   },
 }
 
@@ -58,7 +54,7 @@ interface Problem {
   readonly output: readonly number[]
   readonly y: AxisPlan
   readonly x: AxisPlan
-  readonly weight: SparseWeight
+  readonly weights: SparseWeights
   readonly bias: Float32Array | undefined
 }
 
@@ -72,22 +68,44 @@ function problemOf(node: Node, context: OfferContext): Problem | string {
   const bias = node.inputs[2] ? context.constant(node.inputs[2]) : undefined
   if (weight === undefined) return 'the weights are not constant'
   if (node.inputs[2] && bias === undefined) return 'the bias is not constant'
-  if (intOf(node, 'group', 1) !== 1) return 'computes one group'
   const window = convWindow(node, input, weight.shape)
   const [y, x] = [convolutionAxis(window, 0), convolutionAxis(window, 1)]
   if (x.inStep > 2) return `computes strides 1 and 2 along rows, not ${x.inStep}`
-  const [outputs, channels, kh, kw] = weight.shape as [number, number, number, number]
+  const rows = rowsOf(weight, intOf(node, 'group', 1))
+  if (typeof rows === 'string') return rows
+  const weights = sparseWeights(weight, rows)
+  if (typeof weights === 'string') return weights
+  return { input, output, y, x, weights, bias: bias && floatsOf(bias) }
+}
+
+// The weights of each output over all input channels: of other groups they are zero.
+function rowsOf(weight: Tensor, groups: number): (() => SparseWeight) | string {
+  const [outputs, own, kh, kw] = weight.shape as [number, number, number, number]
   const taps = kh * kw
-  const sparse = { data: floatsOf(weight), outputs, columns: channels * taps, taps }
-  return { input, output, y, x, weight: sparse, bias: bias && floatsOf(bias) }
+  const columns = own * taps
+  if (groups > 1 && own === 1) return 'a channel of its own each: depthwise kernels compute that'
+  const whole = outputs * columns * groups
+  if (groups > 1 && whole > GROUPED_LIMIT)
+    return `written out, its ${groups} groups are ${whole} weights, over ${GROUPED_LIMIT}`
+  return () => {
+    const data = floatsOf(weight)
+    if (groups === 1) return { data, outputs, columns, taps }
+    const spread = new Float32Array(whole)
+    for (let o = 0; o < outputs; o++) {
+      const group = Math.floor(o / (outputs / groups))
+      spread.set(data.subarray(o * columns, (o + 1) * columns), (o * groups + group) * columns)
+    }
+    return { data: spread, outputs, columns: columns * groups, taps }
+  }
 }
 
 function offerOf(
   problem: Problem,
-  given: { node: Node; epilogue: Epilogue; width: Width; stored: number },
+  given: { node: Node; epilogue: Epilogue; width: GroupWidth },
 ): Offer {
-  const { input, output, y, x, weight, bias } = problem
-  const { node, epilogue, width, stored } = given
+  const { input, output, y, x, weights, bias } = problem
+  const { node, epilogue, width } = given
+  const { weight } = weights
   const [top, bottom] = haloOf([y], input[2]!)
   const [left, right] = haloOf([x], input[3]!)
   const values = epilogueValues(epilogue)
@@ -96,13 +114,8 @@ function offerOf(
   const blocks = Math.ceil(channels / width)
   const windowPrice = weight.taps > 1 ? WINDOW_PRICE : 1
   const perEntry = width * PRICE[width] * windowPrice + (x.inStep - 1) * STRIDE_PRICE
-  const shape = JSON.stringify([input, output, y, x, width])
-  let last: { key: string; table: SpmmTable } | undefined
-  const tableIn = (layout: Layout): SpmmTable => {
-    const key = JSON.stringify(layout)
-    if (last?.key !== key) last = { key, table: tableFor(problem, width, layout) }
-    return last.table
-  }
+  const shape = JSON.stringify([input, output, y, x, width, weight.columns, weight.taps])
+  const { stored } = weights.groups[width]
   return {
     kernel: `spmm-${width === 4 ? 8 : 16}x${width}-f32`,
     covers: epilogue.covers,
@@ -117,37 +130,43 @@ function offerOf(
     inPlace: overlaps(columns) ? [] : values.map((_, i) => i + 1),
     tolerance: (weight.columns + 4) * 2 ** -24,
     codeKey: (layouts) => {
-      const { sections, range } = tableIn(layouts.inputs[0]!)
-      return JSON.stringify([shape, sections, range, epilogueKey(epilogue, layouts)])
+      const { sections } = weights.table(width)
+      return JSON.stringify([shape, sections, epilogueKey(epilogue, layouts)])
     },
-    pack: (layouts) => [
-      tableIn(layouts.inputs[0]!).bytes,
-      bytesOfView(flushSubnormals(bias ?? new Float32Array(channels))),
-      ...packEpilogue(epilogue),
-    ],
-    emit: (layouts) => emit(problem, { epilogue, layouts, table: tableIn(layouts.inputs[0]!) }),
+    pack: (layouts) => {
+      const table = weights.table(width)
+      const added = Float32Array.from(table.order, (output) => bias?.[output] ?? 0)
+      return [
+        packTable(table, placesIn(problem, layouts.inputs[0]!)),
+        bytesOfView(flushSubnormals(added)),
+        ...packEpilogue(epilogue, table.order),
+      ]
+    },
+    emit: (layouts) => emit(problem, { epilogue, layouts, table: weights.table(width) }),
   }
 }
 
-function tableFor({ input, y, x, weight }: Problem, width: Width, layout: Layout): SpmmTable {
+// At which byte of the input a column's element of pixel (0, 0) lies.
+function placesIn({ input, y, x, weights }: Problem, layout: Layout): (column: number) => number {
   const g = chwGeometry(input, layout)
-  return packTable(weight, planSections(weight, width), (column) => {
-    const channel = Math.floor(column / weight.taps)
-    const tap = column % weight.taps
+  const { taps } = weights.weight
+  return (column) => {
+    const channel = Math.floor(column / taps)
+    const tap = column % taps
     const row = y.inStart + Math.floor(tap / x.taps) * y.tapStep
     const pixel = x.inStart + (tap % x.taps) * x.tapStep
     return g.origin + channel * g.planeBytes + row * g.rowBytes + pixel * 4
-  })
+  }
 }
 
 interface Plan {
   readonly epilogue: Epilogue
   readonly layouts: PlacedLayouts
-  readonly table: SpmmTable
+  readonly table: TablePlan
 }
 
-function emit({ input, output, y, x }: Problem, plan: Plan): TileFunction {
-  const { epilogue, layouts, table } = plan
+function emit(problem: Problem, { epilogue, layouts, table }: Plan): TileFunction {
+  const { input, output, y, x } = problem
   const frame = planeFrame({
     name: 'spmm-f32',
     input,
@@ -155,7 +174,7 @@ function emit({ input, output, y, x }: Problem, plan: Plan): TileFunction {
     layouts,
     epilogue,
     constants: [
-      { name: 'table', bytes: table.bytes.length },
+      { name: 'table', bytes: table.bytes },
       { name: 'bias', bytes: output[1]! * 4 },
     ],
   })
@@ -167,61 +186,18 @@ function emit({ input, output, y, x }: Problem, plan: Plan): TileFunction {
     y.taps * x.taps * stride.y * stride.x === 1 &&
     a.rowBytes === out.rowBytes &&
     a.h === out.h
-  const plane = isFlat ? { rows: 1, columns: out.h * out.w } : { rows: out.h, columns: out.w }
-  const size = table.sections[0]!.width === 4 ? 2 : 4
-  return frame.wrap(
-    planeTiles(plane, size, (tile) =>
-      table.sections.map((section) =>
-        blockLoop({ frame, stride, range: table.range }, section, tile),
-      ),
-    ),
-  )
-}
-
-interface Nest {
-  readonly frame: PlaneFrame
-  readonly stride: PlaneStride
-  readonly range: readonly [number, number]
-}
-
-// All blocks of a section for one tile.
-function blockLoop(nest: Nest, section: TableSection, tile: PlaneTile): TileStatement {
-  const { frame, stride, range } = nest
-  const { width, firstChannel, blocks, entries, entryBytes, rows, start } = section
-  const { vectors } = tile
-  const channels = Array.from({ length: width }, (_, i) => i)
-  const sum = (v: number, i: number) => `s${v}_${i}`
-  const [table, bias] = [frame.constants, frame.constants + 1]
-  const step: TileStatement[] = channels.map((i) =>
-    set(`w${i}`, loadSplat(at(table, start + 4 + i * 4, { e: entryBytes }))),
-  )
-  vectors.forEach((vector, v) => {
-    const from = frame.inputAt(tile, vector, stride)
-    const place = { ...from, strides: { ...from.strides, p: 1 } }
-    step.push(set('x', loadEvery(place, vector.lanes, stride.x)))
-    for (const i of channels)
-      step.push(set(sum(v, i), madd(get('x'), get(`w${i}`), get(sum(v, i)))))
+  // Ranges hold for any weight of the shape, so that layers alike share code.
+  const placeOf = placesIn(problem, layouts.inputs[0]!)
+  const { taps, columns } = problem.weights.weight
+  const window = Array.from({ length: taps }, (_, tap) => tap)
+  const low = Math.min(...window.map(placeOf))
+  const high = Math.max(...window.map((tap) => placeOf(columns - taps + tap)))
+  return spmmFunction({
+    frame,
+    plane: isFlat ? { rows: 1, columns: out.h * out.w } : { rows: out.h, columns: out.w },
+    stride,
+    outputs: output[1]!,
+    table,
+    range: [low, high],
   })
-  return loop('o', blocks, [
-    ...channels.flatMap((i) => {
-      const offset = loadSplat(at(bias, (firstChannel + i) * 4, { o: width * 4 }))
-      return vectors.map((_, v) => set(sum(v, i), v === 0 ? offset : get(sum(0, i))))
-    }),
-    nnz({
-      name: 'e',
-      cursor: 'p',
-      rows: at(table, rows, { o: 4 }),
-      table: at(table, start),
-      entryBytes,
-      entries,
-      range,
-      body: step as TileLeaf[],
-    }),
-    ...channels.flatMap((i) =>
-      vectors.map((vector, v) => {
-        const channel = { first: firstChannel + i, per: width }
-        return frame.storeAt({ tile, vector, channel }, sum(v, i))
-      }),
-    ),
-  ])
 }

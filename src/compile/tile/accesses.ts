@@ -30,6 +30,12 @@ export function accessesOf(statements: readonly TileStatement[]): Access[] {
     const terms = new Map<string, Term>()
     for (const [name, stride] of Object.entries(strides)) {
       if (name === range?.cursor) {
+        // Steps of a whole plane leave room between them that other threads may write.
+        if (Math.abs(stride) > 4) {
+          from += stride * range.low
+          terms.set(name, { delta: stride, trips: range.high - range.low + 1 })
+          continue
+        }
         from += Math.min(stride * range.low, stride * range.high)
         size += Math.abs(stride) * (range.high - range.low)
         continue
@@ -50,7 +56,7 @@ export function accessesOf(statements: readonly TileStatement[]): Access[] {
       if (s.kind === 'nnz') {
         const inside = new Map([...scope, [s.name, { step: 1, trips: s.entries }]])
         const how = { isWrite: false, isCertain: false }
-        add(s.rows, 8, { scope, ...how })
+        if (s.rows !== undefined) add(s.rows, 8, { scope, ...how })
         const strides = { ...s.table.strides, [s.name]: s.entryBytes }
         add({ ...s.table, strides }, 4, { scope: inside, ...how })
         walk(s.body, inside, { cursor: s.cursor, low: s.range[0], high: s.range[1] })

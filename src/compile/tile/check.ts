@@ -101,7 +101,7 @@ export function checkTile(fn: TileFunction): string[] {
       report(`cursors of "${s.name}" lie in ${low} to ${high}`)
     if (!(entryBytes > 0 && entryBytes % 4 === 0 && Number.isSafeInteger(entries) && entries >= 0))
       report(`"${s.name}" has ${entries} entries of ${entryBytes} bytes`)
-    access(rows, 8, loops)
+    if (rows !== undefined) access(rows, 8, loops)
     if (entries === 0) return
     const inside = withVariable(loops, s.name, [0, entries - 1])
     access(at(table.base, table.offset, { ...table.strides, [s.name]: entryBytes }), 4, inside)

@@ -151,8 +151,7 @@ export function interpret(
     const body = prepare(s.body)
     const strides = { ...s.table.strides, [s.name]: s.entryBytes }
     return () => {
-      const rows = read2(s.rows)
-      const [from, to] = rows
+      const [from, to] = s.rows === undefined ? [0, s.entries] : read2(s.rows)
       invariant(from >= 0 && to <= s.entries, `${fn.name}: row ${from} to ${to} of ${s.entries}`)
       for (let entry = from; entry < to; entry++) {
         variables.set(s.name, entry)

@@ -26,10 +26,11 @@ export function checkTables(
       const key = JSON.stringify([s.rows, s.table, s.entries, s.range])
       if (done.has(key)) continue
       done.add(key)
-      const [rows, table] = [bytesAt(s.rows.base), bytesAt(s.table.base)]
-      if (rows === undefined || table === undefined) continue
-      for (const offset of offsetsOf(s.rows, loops)) {
-        const [from, to] = [rows.getInt32(offset, true), rows.getInt32(offset + 4, true)]
+      const table = bytesAt(s.table.base)
+      const rows = s.rows && bytesAt(s.rows.base)
+      if (table === undefined || (s.rows && rows === undefined)) continue
+      for (const offset of s.rows ? offsetsOf(s.rows, loops) : []) {
+        const [from, to] = [rows!.getInt32(offset, true), rows!.getInt32(offset + 4, true)]
         if (!(from >= 0 && from <= to && to <= s.entries))
           problems.add(`${fn.name}: a row from ${from} to ${to}, of ${s.entries} entries`)
       }
