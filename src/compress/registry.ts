@@ -17,8 +17,12 @@ import { proximal } from './solvers/proximal.ts'
 import { reweighted } from './solvers/reweighted.ts'
 import type { Solver } from './solvers/solver.ts'
 import { elementTaylor, unitTaylor } from './statistics/taylor.ts'
+import { block } from './structures/block.ts'
 import { blockPunched } from './structures/block-punched.ts'
+import { bmwm } from './structures/bmwm.ts'
 import { channel } from './structures/channel.ts'
+import { column } from './structures/column.ts'
+import { darb } from './structures/darb.ts'
 import { element } from './structures/element.ts'
 import {
   defaultStructures,
@@ -27,7 +31,9 @@ import {
   structureNamed,
 } from './structures/family.ts'
 import { filter } from './structures/filter.ts'
+import { head } from './structures/head.ts'
 import { kernel } from './structures/kernel.ts'
+import { nm } from './structures/nm.ts'
 import { pattern } from './structures/pattern.ts'
 
 /** Plug-ins of one kind. */
@@ -70,10 +76,16 @@ export const criteria: Registry<Criterion> = registryOf('criterion', [magnitude,
 export const structureFamilies: readonly StructureFamily[] = [
   single(filter),
   single(channel),
+  single(column),
   single(element, [1, 2, 4]),
   single(kernel, [1, 2, 4]),
   pattern,
   blockPunched,
+  block,
+  nm,
+  single(bmwm, [1, 2, 4]),
+  single(darb, [1, 2, 4]),
+  head,
 ]
 /** Which shapes zeros take: the ones worth trying; `named` also finds variants and other shares. */
 export const structures: Registry<Structure> = {

@@ -18,9 +18,9 @@ export const patternUniverse: readonly number[] = Array.from(
   (_, p) => p,
 ).filter((pattern) => (pattern >> CENTRE) & 1 && bitsOf(pattern).length === KEPT)
 
-/** Shapes for where a network's own are not known: the natural shapes of trained CIFAR-10 ResNets 20 and 56. */
+/** Shapes for where a network's own are not known: the library of CIFAR-10 ResNets 20 and 56 (the same). */
 export const DEFAULT_LIBRARY: readonly number[] = [
-  0x017, 0x01b, 0x036, 0x059, 0x0d8, 0x134, 0x1b0, 0x1d0,
+  0x017, 0x03c, 0x072, 0x096, 0x0d8, 0x119, 0x1b0, 0x1d0,
 ]
 
 /** `pattern` with the default library, or `pattern:01b,036,…` with a network's own. */
@@ -61,15 +61,59 @@ export function patternUsage(
   return usage
 }
 
-/** Returns the `size` most used shapes of a library, ascending; the earlier one on a tie. */
-export function patternLibrary(
-  scores: Iterable<FloatTensor>,
-  size: number,
-  library: readonly number[] = patternUniverse,
-): number[] {
-  if (!(size >= 1 && size <= library.length))
-    throw new OptionError(`Cannot choose ${size} of ${library.length} patterns`)
-  return Array.from(largest(patternUsage(scores, library), size), (id) => library[id]!)
+/**
+ * Returns a library of `size` shapes for a network, ascending: each next one is the shape that adds most
+ * score to what the library so far keeps. On trained networks and on noise this keeps more than the most
+ * frequent natural shapes, which overlap. Throws OptionError where there are not so many shapes.
+ */
+export function patternLibrary(scores: Iterable<FloatTensor>, size: number): number[] {
+  if (!(size >= 1 && size <= patternUniverse.length))
+    throw new OptionError(`Cannot choose ${size} of ${patternUniverse.length} patterns`)
+  const weights = [...scores].filter(({ shape }) => refuses(shape) === undefined)
+  const kept = weights.map(({ data }) => new Float64Array(data.length / TAPS))
+  const library: number[] = []
+  while (library.length < size) {
+    const gains = patternUniverse.map((shape) =>
+      library.includes(shape) ? -1 : addedBy(shape, weights, kept),
+    )
+    const next = patternUniverse[gains.indexOf(Math.max(...gains))]!
+    library.push(next)
+    weights.forEach((score, w) => {
+      eachSum(score, next, (sum, kernel) => {
+        if (sum > kept[w]![kernel]!) kept[w]![kernel] = sum
+      })
+    })
+  }
+  return library.sort((a, b) => a - b)
+}
+
+function addedBy(
+  shape: number,
+  weights: readonly FloatTensor[],
+  kept: readonly Float64Array[],
+): number {
+  let added = 0
+  weights.forEach((score, w) => {
+    eachSum(score, shape, (sum, kernel) => {
+      added += Math.max(0, sum - kept[w]![kernel]!)
+    })
+  })
+  return added
+}
+
+// Calls `visit` with what a shape keeps of every kernel.
+function eachSum(
+  score: FloatTensor,
+  shape: number,
+  visit: (sum: number, kernel: number) => void,
+): void {
+  const values = floatData(score)
+  const taps = bitsOf(shape)
+  for (let kernel = 0; kernel * TAPS < values.length; kernel++) {
+    let sum = 0
+    for (const tap of taps) sum += values[kernel * TAPS + tap]!
+    visit(sum, kernel)
+  }
 }
 
 function refuses(shape: readonly number[]): string | undefined {
@@ -102,20 +146,16 @@ function ofLibrary(library: readonly number[], name: string): Structure {
 
 // The shape that keeps most of each kernel, and what it keeps; the first one on a tie.
 function bestPatterns(score: FloatTensor, library: readonly number[]) {
-  const values = floatData(score)
-  const kernels = values.length / TAPS
+  const kernels = score.data.length / TAPS
   const ids = new Uint8Array(kernels)
   const kept = new Float64Array(kernels).fill(-1)
-  const taps = library.map(bitsOf)
-  for (let kernel = 0; kernel < kernels; kernel++)
-    taps.forEach((list, id) => {
-      let sum = 0
-      for (const tap of list) sum += values[kernel * TAPS + tap]!
-      if (sum > kept[kernel]!) {
-        kept[kernel] = sum
-        ids[kernel] = id
-      }
+  library.forEach((shape, id) => {
+    eachSum(score, shape, (sum, kernel) => {
+      if (sum <= kept[kernel]!) return
+      kept[kernel] = sum
+      ids[kernel] = id
     })
+  })
   return { ids, kept }
 }
 

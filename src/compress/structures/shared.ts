@@ -5,6 +5,7 @@ import { type FloatTensor, floatData, floats, sizeOf } from '../../tensor/tensor
 import { OptionError } from '../../util/errors.ts'
 import type { Structure } from '../contracts.ts'
 import { defineStructure } from './define.ts'
+import { sumGroups } from './grouped.ts'
 import { similarOrder } from './similar-order.ts'
 
 /** Returns a structure whose masks are shared by `share` outputs at a time (a power of two, 1 to 64). */
@@ -37,8 +38,23 @@ export function shared(base: Structure, share: number): Structure {
         ),
     }),
     order: (score, level) =>
-      similarOrder(score, { share, density: base.levels(small(score.shape))[level] ?? 1 }),
+      similarOrder(columnsOf(base, score), {
+        share,
+        density: base.levels(small(score.shape))[level] ?? 1,
+      }),
   })
+}
+
+// What outputs are compared by: the groups that a mask chooses among, where it chooses among groups.
+function columnsOf(base: Structure, score: FloatTensor): FloatTensor {
+  const outputs = score.shape[0]!
+  const [groupOf, another] = base.groups?.([1, ...score.shape.slice(1)]) ?? []
+  if (groupOf === undefined || another !== undefined) return score
+  const count = groupOf.reduce((most, group) => Math.max(most, group + 1), 0)
+  const all = Int32Array.from({ length: outputs * groupOf.length }, (_, i) => {
+    return Math.floor(i / groupOf.length) * count + groupOf[i % groupOf.length]!
+  })
+  return floats([outputs, count], Float32Array.from(sumGroups(score, all, outputs * count)))
 }
 
 function sumOutputs(score: FloatTensor, share: number, order: Int32Array | undefined): FloatTensor {
