@@ -1,5 +1,7 @@
 // Pixels → the tensor a model expects, by the description that travels in the bundle.
-import { type ImageDescription, InputError } from './format.ts'
+import { count, fail, list, number, object, oneOf } from './check.ts'
+import { InputError } from './errors.ts'
+import type { BundleInput, ImageDescription } from './format.ts'
 
 /** Pixels in rows: 1 (gray), 3 (RGB) or 4 (RGBA, alpha ignored) bytes each. `ImageData` is one. */
 export interface Pixels {
@@ -8,9 +10,30 @@ export interface Pixels {
   readonly height: number
 }
 
-/** True for pixels, as opposed to a tensor. */
-export function isPixels(value: unknown): value is Pixels {
-  return typeof value === 'object' && value !== null && 'width' in value && 'height' in value
+const imageForm = object({
+  width: count,
+  height: count,
+  colour: oneOf('rgb', 'bgr', 'gray'),
+  layout: oneOf('nchw', 'nhwc'),
+  scale: number,
+  mean: list(number),
+  std: list(number),
+  fit: oneOf('stretch', 'cover'),
+})
+
+/** Checks the descriptions of images in a manifest. Throws BundleError that names the field. */
+export function checkImages(inputs: readonly BundleInput[]): void {
+  for (const { name, description, shape } of inputs) {
+    if (description.kind !== 'image') continue
+    const path = `description of ${name}`
+    imageForm(description, path)
+    const { width, height, colour, mean, std } = description
+    const channels = colour === 'gray' ? 1 : 3
+    const size = shape.reduce((product, dim) => product * dim, 1)
+    if (width * height * channels > size) fail(`"${path}" has more pixels than the input`)
+    if (mean.length !== channels || std.length !== channels)
+      fail(`"${path}" needs ${channels} mean and std`)
+  }
 }
 
 /** Returns the float32 tensor of one image: fitted, reordered, scaled and normalised. */

@@ -1,17 +1,29 @@
 // The bundle format: manifest types and the validator that compiler and runtime share.
+import {
+  aligned,
+  count,
+  fail,
+  list,
+  object,
+  oneOf,
+  optional,
+  plainName,
+  sha256,
+  text,
+} from './check.ts'
+import { type BundleWeights, checkWeights, weightsForm } from './storage.ts'
+import { MOST_THREADS } from './host.ts'
+
+export { BundleError, InputError } from './errors.ts'
+export {
+  type BundleWeights,
+  type Codec,
+  HASH_BLOCK,
+  type WeightSegment,
+} from './storage.ts'
 
 /** Version of the format that this code writes and reads. */
-export const FORMAT_VERSION = 1
-
-/** The bundle is malformed, truncated or altered, or its version is unknown. */
-export class BundleError extends Error {
-  override name = 'BundleError'
-}
-
-/** The caller's input does not fit the model. */
-export class InputError extends Error {
-  override name = 'InputError'
-}
+export const FORMAT_VERSION = 2
 
 /** Element types a caller passes or receives. */
 export type BundleDtype =
@@ -109,7 +121,7 @@ export interface Manifest {
   readonly name: string
   /** Size of the linear memory: constants, then the arena. */
   readonly memoryBytes: number
-  readonly weights: BundleFile & { readonly address: number }
+  readonly weights: BundleWeights
   readonly code: BundleCode
   /** The same program, faster, for engines that have relaxed SIMD; `code` is for the others. */
   readonly relaxed?: BundleCode
@@ -124,7 +136,8 @@ export interface Manifest {
 /** File name of the manifest in a bundle folder. */
 export const MANIFEST_FILE = 'manifest.json'
 
-const SINGLE_MAGIC = 0x31534554 // "TES1"
+/** What the first four bytes of a single file say, little-endian: "TES2". */
+export const SINGLE_MAGIC = 0x32534554
 
 /** What the files of a bundle hold. */
 export interface BundleContent {
@@ -135,49 +148,23 @@ export interface BundleContent {
   readonly relaxed?: Uint8Array
 }
 
-/** Returns one file that holds manifest, code, weights, and the relaxed code where there is one. */
+/**
+ * Returns one file that holds a bundle: mark, length of the manifest, manifest, code, relaxed code
+ * where there is one, weights. The code comes first so that it is compiled while weights arrive.
+ */
 export function packSingleFile(content: BundleContent): Uint8Array<ArrayBuffer> {
-  const { manifest, code, weights, relaxed = new Uint8Array() } = content
+  const { code, weights, relaxed } = content
+  const manifest = relaxed ? content.manifest : { ...content.manifest, relaxed: undefined }
   const text = new TextEncoder().encode(JSON.stringify(manifest))
-  const size = 16 + text.length + code.length + weights.length
-  const bytes = new Uint8Array(size + relaxed.length)
-  const header = new DataView(bytes.buffer)
-  header.setUint32(0, SINGLE_MAGIC, true)
-  header.setUint32(4, text.length, true)
-  header.setUint32(8, code.length, true)
-  header.setUint32(12, weights.length, true)
-  bytes.set(text, 16)
-  bytes.set(code, 16 + text.length)
-  bytes.set(weights, 16 + text.length + code.length)
-  bytes.set(relaxed, size)
-  return bytes
-}
-
-/** Splits a single-file bundle. Throws BundleError when it is not one, or is truncated. */
-export function unpackSingleFile(bytes: Uint8Array): BundleContent {
-  if (bytes.length < 16)
-    fail(`the file has ${bytes.length} bytes, less than the header of a bundle`)
-  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (header.getUint32(0, true) !== SINGLE_MAGIC)
-    fail('the file does not start with the mark of a bundle')
-  const [text, code, weights] = [4, 8, 12].map((at) => header.getUint32(at, true)) as [
-    number,
-    number,
-    number,
-  ]
-  const end = 16 + text + code + weights
-  const expect = (size: number) =>
-    fail(`the file has ${bytes.length} bytes, its header says ${size}: it is truncated`)
-  if (bytes.length < end) expect(end)
-  const manifest = parseManifest(new TextDecoder().decode(bytes.subarray(16, 16 + text)))
-  const relaxed = manifest.relaxed?.bytes ?? 0
-  if (bytes.length !== end + relaxed) expect(end + relaxed)
-  return {
-    manifest,
-    code: bytes.subarray(16 + text, 16 + text + code),
-    weights: bytes.subarray(16 + text + code, end),
-    ...(relaxed > 0 && { relaxed: bytes.subarray(end) }),
+  const header = Uint32Array.of(SINGLE_MAGIC, text.length)
+  const parts = [new Uint8Array(header.buffer), text, code, ...(relaxed ? [relaxed] : []), weights]
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
   }
+  return bytes
 }
 
 // (module (func (drop (f32x4.relaxed_madd (v128.const …) (v128.const …) (v128.const …)))), splats of zero.
@@ -202,134 +189,86 @@ export function parseManifest(text: string): Manifest {
   return checkManifest(value)
 }
 
-/** Checks that a value is a manifest this code can run. Throws BundleError that names the field. */
+/**
+ * Checks that a value is a manifest this code can run; what few bundles have is checked by the code for
+ * it. Throws BundleError that names the field.
+ */
 export function checkManifest(value: unknown): Manifest {
-  const m = record(value, 'manifest')
-  if (m.format !== 'tersor-bundle') fail('the manifest is not of a Tersor bundle')
-  if (m.version !== FORMAT_VERSION)
+  headForm(value, '')
+  const { version } = value as Manifest
+  if (version !== FORMAT_VERSION)
     fail(
-      `the bundle has format version ${m.version}, this runtime reads ${FORMAT_VERSION}: update @tersor/runtime or compile again`,
+      `the bundle has format version ${version}, this runtime reads ${FORMAT_VERSION}: update @tersor/runtime or compile again`,
     )
-  string(m.name, 'name')
-  const memoryBytes = count(m.memoryBytes, 'memoryBytes')
+  manifestForm(value, '')
+  // Every field has the type it claims, as checked above.
+  const manifest = value as Manifest
+  const { memoryBytes, weights, inputs, outputs, threads, state = [] } = manifest
   if (memoryBytes > 2 ** 32) fail('"memoryBytes" exceeds 4 GiB')
-  const weights = file(m.weights, 'weights')
-  const address = count(record(m.weights, 'weights').address, 'weights.address')
-  if (address + weights.bytes > memoryBytes) fail('"weights" lie outside the memory')
-  for (const field of m.relaxed === undefined ? ['code'] : ['code', 'relaxed']) {
-    file(m[field], field)
-    list(record(m[field], field).features, `${field}.features`).forEach((feature) => {
-      if (feature !== 'simd128' && feature !== 'relaxed-simd')
-        fail(`unknown feature ${JSON.stringify(feature)} in "${field}.features"`)
-    })
-  }
-  list(m.inputs, 'inputs').forEach((item, i) => {
-    boundValue(item, `inputs[${i}]`, memoryBytes)
-    inputDescription(record(item, '').description, `inputs[${i}].description`)
+  checkWeights(weights, memoryBytes)
+  inputs.forEach((input, i) => {
+    const end = checkPlace(input, `"inputs[${i}]"`, memoryBytes)
+    if (input.address < weights.address + weights.memoryBytes && end > weights.address)
+      fail(`"inputs[${i}]" lies in the weights`)
   })
-  const outputs = list(m.outputs, 'outputs')
-  outputs.forEach((item, i) => {
-    boundValue(item, `outputs[${i}]`, memoryBytes)
-    string(
-      record(record(item, '').description, `outputs[${i}].description`).kind,
-      'description.kind',
-    )
+  outputs.forEach((output, i) => {
+    checkPlace(output, `"outputs[${i}]"`, memoryBytes)
   })
   if (outputs.length === 0) fail('the bundle has no outputs')
-  if (m.threads !== undefined) {
-    const threads = record(m.threads, 'threads')
-    count(threads.scratchBytes, 'threads.scratchBytes')
-    if (count(threads.scratchAddress, 'threads.scratchAddress') < memoryBytes)
-      fail('"threads.scratchAddress" lies inside the memory')
+  if (threads) {
+    const { scratchAddress, scratchBytes } = threads
+    if (scratchAddress < memoryBytes) fail('"threads.scratchAddress" lies inside the memory')
+    if (scratchAddress + scratchBytes * MOST_THREADS > 2 ** 32) fail('"threads" exceed 4 GiB')
   }
-  if (m.state !== undefined)
-    list(m.state, 'state').forEach((item, i) => {
-      state(item, `state[${i}]`, value as Manifest)
-    })
-  // Every field has been checked above.
-  return value as Manifest
+  state.forEach(({ input, output }, i) => {
+    const to = inputs.find(({ name }) => name === input)
+    const from = outputs.find(({ name }) => name === output)
+    if (!to || !from) fail(`"state[${i}]" names no input and output`)
+    if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
+      fail(`"state[${i}]" joins values of different types`)
+  })
+  return manifest
 }
 
-const DTYPES: readonly string[] = [
-  'float32',
-  'int32',
-  'int64',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'uint32',
-  'bool',
-]
+const headForm = object({ format: oneOf('tersor-bundle'), version: count })
 
-function boundValue(item: unknown, path: string, memoryBytes: number): void {
-  const v = record(item, path)
-  string(v.name, `${path}.name`)
-  if (!DTYPES.includes(v.dtype as string)) fail(`unknown dtype in "${path}"`)
-  if (v.storage !== 'float32' && v.storage !== 'int32') fail(`unknown storage in "${path}"`)
-  const size = list(v.shape, `${path}.shape`).reduce<number>(
-    (product, dim) => product * count(dim, `${path}.shape`),
-    1,
-  )
-  const address = count(v.address, `${path}.address`)
-  if (address % 4 !== 0) fail(`"${path}.address" is not a multiple of 4`)
-  if (address + size * 4 > memoryBytes) fail(`"${path}" lies outside the memory`)
+const codeForm = object({
+  file: plainName,
+  bytes: count,
+  sha256,
+  features: list(oneOf('simd128', 'relaxed-simd')),
+})
+
+const valueForm = {
+  name: text,
+  dtype: oneOf(
+    ...['float32', 'int32', 'int64', 'int8', 'uint8', 'int16', 'uint16', 'uint32', 'bool'],
+  ),
+  storage: oneOf('float32', 'int32'),
+  shape: list(count),
+  address: aligned,
+  description: object({ kind: text }),
 }
 
-function state(item: unknown, path: string, { inputs, outputs }: Manifest): void {
-  const { input, output } = record(item, path)
-  const to = inputs.find(({ name }) => name === input)
-  const from = outputs.find(({ name }) => name === output)
-  if (to === undefined || from === undefined) fail(`"${path}" names no input and output`)
-  if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
-    fail(`"${path}" joins values of different types`)
+const manifestForm = object({
+  name: text,
+  memoryBytes: count,
+  weights: weightsForm,
+  code: codeForm,
+  relaxed: optional(codeForm),
+  inputs: list(object({ ...valueForm, description: object({ kind: oneOf('tensor', 'image') }) })),
+  outputs: list(object(valueForm)),
+  threads: optional(object({ scratchAddress: count, scratchBytes: count })),
+  state: optional(list(object({ input: text, output: text }))),
+})
+
+// Returns where it ends.
+function checkPlace({ shape, address }: BoundValue, path: string, memoryBytes: number): number {
+  const end = address + sizeOf(shape) * 4
+  // A size that is no number fails too.
+  return end <= memoryBytes ? end : fail(`${path} lies outside the memory`)
 }
 
-function inputDescription(item: unknown, path: string): void {
-  const d = record(item, path)
-  if (d.kind === 'tensor') return
-  if (d.kind !== 'image') fail(`unknown kind in "${path}"`)
-  count(d.width, `${path}.width`)
-  count(d.height, `${path}.height`)
-  if (!['rgb', 'bgr', 'gray'].includes(d.colour as string)) fail(`unknown colour in "${path}"`)
-  if (d.layout !== 'nchw' && d.layout !== 'nhwc') fail(`unknown layout in "${path}"`)
-  if (d.fit !== 'stretch' && d.fit !== 'cover') fail(`unknown fit in "${path}"`)
-  const channels = d.colour === 'gray' ? 1 : 3
-  const numbers = [d.scale, ...list(d.mean, `${path}.mean`), ...list(d.std, `${path}.std`)]
-  if (numbers.length !== 1 + 2 * channels || numbers.some((x) => typeof x !== 'number'))
-    fail(`"${path}" needs a scale, and ${channels} mean and std`)
-}
-
-function file(item: unknown, path: string): { bytes: number } {
-  const f = record(item, path)
-  const name = string(f.file, `${path}.file`)
-  // A manifest must not reach outside its own folder.
-  if (!/^[\w-][\w.-]*$/.test(name)) fail(`"${path}.file" is not a plain file name`)
-  if (!/^[0-9a-f]{64}$/.test(string(f.sha256, `${path}.sha256`)))
-    fail(`"${path}.sha256" is not a SHA-256`)
-  return { bytes: count(f.bytes, `${path}.bytes`) }
-}
-
-function record(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    fail(`"${path}" is missing or not an object`)
-  return value as Record<string, unknown>
-}
-
-function list(value: unknown, path: string): unknown[] {
-  return Array.isArray(value) ? value : fail(`"${path}" is missing or not a list`)
-}
-
-function string(value: unknown, path: string): string {
-  return typeof value === 'string' ? value : fail(`"${path}" is missing or not text`)
-}
-
-function count(value: unknown, path: string): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-    ? (value as number)
-    : fail(`"${path}" is missing or not a count`)
-}
-
-function fail(reason: string): never {
-  throw new BundleError(`Cannot read the bundle: ${reason}`)
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1)
 }

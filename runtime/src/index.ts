@@ -1,9 +1,11 @@
 // @tersor/runtime: runs bundles in pages, workers and Node, without dependencies.
 import type { Pixels } from './describe.ts'
-import { type BundleInput, type BundleOutput, InputError, type Manifest } from './format.ts'
+import { InputError } from './errors.ts'
+import type { BundleInput, BundleOutput } from './format.ts'
+import { isNode, MOST_THREADS } from './host.ts'
 import type { ModelInput, OutputTensor } from './instance.ts'
 import { DISPOSED, type Spawn, startWorker } from './remote.ts'
-import { type BundleSource, readBundle } from './source.ts'
+import type { BundleSource } from './source.ts'
 import type { Loaded } from './worker.ts'
 
 export type { Pixels } from './describe.ts'
@@ -16,7 +18,7 @@ export type {
   OutputDescription,
   TensorDescription,
 } from './format.ts'
-export { BundleError, InputError } from './format.ts'
+export { BundleError, InputError } from './errors.ts'
 export type { ModelInput, OutputTensor, TensorArray, TensorInput } from './instance.ts'
 export type { BundleSource } from './source.ts'
 
@@ -29,6 +31,8 @@ export interface LoadOptions {
    * page it takes cross-origin isolation; where threads cannot be had there is one, see `Model.onlyOne`.
    */
   readonly threads?: number
+  /** Called while the weights arrive, with how many of their bytes are there, and of how many. */
+  readonly onProgress?: (loaded: number, total: number) => void
 }
 
 /** Named inputs; a described image may be pixels or an ImageBitmap. */
@@ -66,37 +70,38 @@ export interface Model {
  */
 export async function load(source: BundleSource, options: LoadOptions = {}): Promise<Model> {
   const isPage = typeof document !== 'undefined'
-  const { worker = isPage, threads = 1 } = options
-  if (!(Number.isInteger(threads) && threads >= 1 && threads <= 16))
-    throw new InputError(`Cannot load the bundle on ${threads} threads: expected 1 to 16`)
-  const parts = await readBundle(source)
-  const { manifest } = parts
+  const { worker = isPage, threads = 1, onProgress } = options
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
+    throw new InputError(
+      `Cannot load the bundle on ${threads} threads: expected 1 to ${MOST_THREADS}`,
+    )
   if (worker) {
     const remote = await startWorker(spawn)
-    let loaded: Loaded
+    const question = { kind: 'load', source: sendable(source), threads } as const
     try {
-      loaded = (await remote.ask({ kind: 'load', parts, threads })) as Loaded
+      const loaded = (await remote.ask(question, onProgress)) as Loaded
+      return modelOf({
+        ...loaded,
+        run: async (inputs) =>
+          (await remote.ask({ kind: 'run', inputs })) as Record<string, OutputTensor>,
+        reset: async () => void (await remote.ask({ kind: 'reset' })),
+        dispose: remote.stop,
+      })
     } catch (error) {
       remote.stop()
       throw error
     }
-    return modelOf(manifest, {
-      ...loaded,
-      run: async (inputs) =>
-        (await remote.ask({ kind: 'run', inputs })) as Record<string, OutputTensor>,
-      reset: async () => void (await remote.ask({ kind: 'reset' })),
-      dispose: remote.stop,
-    })
   }
   // A page that runs in a worker has no use for this part on its own thread.
-  const { instantiate } = await import('./instance.ts')
-  const made = await instantiate(parts, { threads, spawn })
+  const { loadInstance } = await import('./instance.ts')
+  const made = await loadInstance(source, { threads, spawn, ...(onProgress && { onProgress }) })
   let instance: typeof made | undefined = made
   const runSync = (inputs: Readonly<Record<string, ModelInput>>) => {
     if (instance === undefined) throw new InputError(DISPOSED)
     return instance.run(inputs)
   }
-  return modelOf(manifest, {
+  return modelOf({
+    manifest: made.manifest,
     threads: made.threads,
     onlyOne: made.onlyOne,
     run: async (inputs) => runSync(inputs),
@@ -112,22 +117,28 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
   })
 }
 
-function modelOf(
-  { name, inputs, outputs }: Manifest,
-  how: Loaded & {
-    run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, OutputTensor>>
-    runSync?: NonNullable<Model['runSync']>
-    reset(): Promise<void>
-    dispose(): void
-  },
-): Model {
-  return {
-    name,
-    inputs,
-    outputs,
-    ...how,
-    run: async (given) => how.run(withPixels(given)),
+function modelOf({
+  manifest: { name, inputs, outputs },
+  run,
+  ...how
+}: Loaded & {
+  run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, OutputTensor>>
+  runSync?: NonNullable<Model['runSync']>
+  reset(): Promise<void>
+  dispose(): void
+}): Model {
+  return { name, inputs, outputs, ...how, run: async (given) => run(withPixels(given)) }
+}
+
+// A worker does not know where its page lies; messages carry neither a URL nor what else parts have.
+function sendable(source: BundleSource): Exclude<BundleSource, URL> {
+  if (source instanceof URL) return source.href
+  if (typeof source === 'object' && 'manifest' in source) {
+    const { manifest, code, weights, relaxed } = source
+    return { manifest, code, weights, ...(relaxed && { relaxed }) }
   }
+  if (typeof source !== 'string' || isNode) return source
+  return new URL(source, globalThis.document?.baseURI ?? location.href).href
 }
 
 // Bitmaps have no readable pixels: a canvas gives them.

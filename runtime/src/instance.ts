@@ -1,22 +1,11 @@
 // One bundle in linear memory: copies inputs in, calls the generated code, copies outputs out.
 
-import { imageTensor, isPixels, type Pixels } from './describe.ts'
-import {
-  type BoundValue,
-  BundleError,
-  type BundleFile,
-  type BundleInput,
-  InputError,
-  type Manifest,
-} from './format.ts'
-import { startTeam, type Team, type TeamOptions, whyOneThread } from './threads.ts'
-
-/** The three parts of a bundle. */
-export interface BundleParts {
-  readonly manifest: Manifest
-  readonly code: Uint8Array
-  readonly weights: Uint8Array
-}
+import type { imageTensor, Pixels } from './describe.ts'
+import { InputError } from './errors.ts'
+import type { BoundValue, BundleInput, Manifest } from './format.ts'
+import { type BundleSource, openBundle } from './source.ts'
+import type { TeamOptions } from './threads.ts'
+import { startProgram } from './wasm.ts'
 
 /** Element storage of tensors that come out. */
 export type TensorArray =
@@ -47,6 +36,7 @@ export type ModelInput = TensorInput | Pixels
 
 /** A bundle ready to run on this thread. */
 export interface Instance {
+  readonly manifest: Manifest
   readonly threads: number
   /** Why there is one thread where more were asked for. */
   readonly onlyOne: string | undefined
@@ -70,30 +60,24 @@ const ARRAYS = {
 } as const
 
 /**
- * Compiles the code, lays the weights into memory and returns the runnable bundle, on as many threads
- * as asked for where that is possible. Throws BundleError when a part is truncated or altered.
+ * Reads a bundle, compiles its code, lays its weights into memory and returns it runnable, on as many
+ * threads as asked for where that is possible. Throws BundleError when it cannot be read, or a part is
+ * truncated or altered.
  */
-export async function instantiate(
-  { manifest, code, weights }: BundleParts,
-  { threads, spawn }: TeamOptions,
-): Promise<Instance> {
-  await check(code, manifest.code)
-  await check(weights, manifest.weights)
-  let onlyOne = threads > 1 ? whyOneThread(manifest) : undefined
-  let team: Team | undefined
-  if (threads > 1 && onlyOne === undefined)
-    try {
-      team = await startTeam(manifest, code, { threads, spawn })
-    } catch (error) {
-      onlyOne = `the threads could not start: ${(error as Error).message}`
-    }
-  const { memory, run } = team ?? (await alone(manifest, code))
-  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+export async function loadInstance(source: BundleSource, options: TeamOptions): Promise<Instance> {
+  const bundle = await openBundle(source)
+  const { manifest } = bundle
+  // Few bundles take images: the others do without the code for them.
+  const isImage = ({ description }: BundleInput) => description.kind === 'image'
+  const images = manifest.inputs.some(isImage) ? await import('./describe.ts') : undefined
+  images?.checkImages(manifest.inputs)
+  const { memory, run, threads, onlyOne, stop } = await startProgram(bundle, options)
   return {
-    threads: team ? threads : 1,
+    manifest,
+    threads,
     onlyOne,
     run: (inputs) => {
-      writeInputs(manifest, memory, inputs)
+      writeInputs(manifest, inputs, { memory, images })
       run()
       const results = readOutputs(manifest, memory)
       keepState(manifest, memory)
@@ -103,55 +87,21 @@ export async function instantiate(
       for (const { to } of statesOf(manifest))
         new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
     },
-    stop: () => team?.stop(),
+    stop,
   }
 }
 
-async function alone(manifest: Manifest, code: Uint8Array): Promise<Pick<Team, 'memory' | 'run'>> {
-  const pages = Math.ceil(manifest.memoryBytes / 65536)
-  let memory: WebAssembly.Memory
-  try {
-    memory = new WebAssembly.Memory({ initial: pages })
-  } catch {
-    throw new BundleError(`Cannot load the bundle: no room for its ${manifest.memoryBytes} bytes`)
-  }
-  let run: unknown
-  try {
-    // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
-    const compiled = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, {
-      env: { memory },
-    })
-    run = compiled.instance.exports.run
-  } catch (error) {
-    throw new BundleError(
-      `Cannot load the bundle: this engine rejects its code, which needs ${manifest.code.features.join(' and ')} (${(error as Error).message})`,
-    )
-  }
-  if (typeof run !== 'function')
-    throw new BundleError('Cannot load the bundle: its code has no run')
-  return { memory, run: run as () => void }
-}
-
-async function check(bytes: Uint8Array, expected: BundleFile): Promise<void> {
-  if (bytes.length !== expected.bytes)
-    throw new BundleError(
-      `Cannot load the bundle: "${expected.file}" has ${bytes.length} bytes, the manifest says ${expected.bytes}: it is truncated or of another bundle`,
-    )
-  // Pages served over plain http have no digest; lengths must do there.
-  const subtle = globalThis.crypto?.subtle
-  if (subtle === undefined) return
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
-  if (hex !== expected.sha256)
-    throw new BundleError(
-      `Cannot load the bundle: "${expected.file}" was altered (SHA-256 ${hex}, the manifest says ${expected.sha256})`,
-    )
+/** What inputs are written with. */
+interface Hands {
+  readonly memory: WebAssembly.Memory
+  /** Present where an input is an image. */
+  readonly images: { readonly imageTensor: typeof imageTensor } | undefined
 }
 
 function writeInputs(
   manifest: Manifest,
-  memory: WebAssembly.Memory,
   inputs: Readonly<Record<string, ModelInput>>,
+  hands: Hands,
 ): void {
   const known = manifest.inputs.map(({ name }) => name)
   for (const name of Object.keys(inputs))
@@ -164,14 +114,14 @@ function writeInputs(
     if (given === undefined && manifest.state?.some((state) => state.input === input.name)) continue
     if (given === undefined)
       throw new InputError(`Cannot run: the input "${input.name}" is missing`)
-    writeInput(input, given, memory)
+    writeInput(input, given, hands)
   }
 }
 
-function writeInput(input: BundleInput, given: ModelInput, memory: WebAssembly.Memory): void {
+function writeInput(input: BundleInput, given: ModelInput, { memory, images }: Hands): void {
   const size = sizeOf(input)
   const values = isPixels(given)
-    ? pixelsFor(input, given)
+    ? pixelsFor(input, given, images)
     : 'data' in given
       ? checkedData(input, given)
       : given
@@ -208,13 +158,17 @@ function checkedData(
   return given.data
 }
 
-function pixelsFor(input: BundleInput, pixels: Pixels): Float32Array {
+function isPixels(value: object): value is Pixels {
+  return 'width' in value && 'height' in value
+}
+
+function pixelsFor(input: BundleInput, pixels: Pixels, images: Hands['images']): Float32Array {
   const { description } = input
-  if (description.kind !== 'image')
+  if (description.kind !== 'image' || images === undefined)
     throw new InputError(
       `Cannot run: the input "${input.name}" is not described as an image; pass a tensor, or describe it when compiling`,
     )
-  return imageTensor(pixels, description)
+  return images.imageTensor(pixels, description)
 }
 
 function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<string, OutputTensor> {

@@ -1,6 +1,6 @@
 // Workers of the runtime: requests go out, answers and errors come back.
 import type { Worker as NodeWorker } from 'node:worker_threads'
-import { BundleError, InputError } from './format.ts'
+import { BundleError, InputError } from './errors.ts'
 import { isNode, nodeModule } from './host.ts'
 import type { Reply, Request } from './worker.ts'
 
@@ -15,13 +15,20 @@ export type Question = Request extends infer R ? (R extends Request ? Omit<R, 'i
 
 /** A worker that answers requests. */
 export interface Remote {
-  ask(question: Question): Promise<unknown>
+  /** Sends a request; `heard` is told what comes before the answer. */
+  ask(question: Question, heard?: (...progress: [number, number]) => void): Promise<unknown>
   stop(): void
+}
+
+interface Waiting {
+  resolve(value: unknown): void
+  reject(error: Error): void
+  heard?: ((loaded: number, total: number) => void) | undefined
 }
 
 /** Starts a worker. */
 export async function startWorker(spawn: Spawn): Promise<Remote> {
-  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  const waiting = new Map<number, Waiting>()
   const failAll = (message: string) => {
     for (const { reject } of waiting.values()) reject(new Error(message))
     waiting.clear()
@@ -32,6 +39,7 @@ export async function startWorker(spawn: Spawn): Promise<Remote> {
   let keepAlive = (_: boolean) => {}
   const receive = (reply: Reply) => {
     const asked = waiting.get(reply.id)
+    if ('progress' in reply) return asked?.heard?.(...reply.progress)
     waiting.delete(reply.id)
     keepAlive(waiting.size > 0)
     if ('error' in reply) asked?.reject(errorOf(reply))
@@ -52,11 +60,11 @@ export async function startWorker(spawn: Spawn): Promise<Remote> {
   let next = 0
   let isStopped = false
   return {
-    ask: (question) =>
+    ask: (question, heard) =>
       new Promise((resolve, reject) => {
         if (isStopped) throw new InputError(DISPOSED)
         const id = next++
-        waiting.set(id, { resolve, reject })
+        waiting.set(id, { resolve, reject, heard })
         keepAlive(true)
         worker.postMessage({ ...question, id })
       }),

@@ -1,78 +1,114 @@
 // Where a bundle comes from: a folder or single file by path or URL, its bytes, or its parts.
 import {
   type BundleContent,
-  BundleError,
   checkManifest,
   hasRelaxedSimd,
   MANIFEST_FILE,
+  type Manifest,
   parseManifest,
-  unpackSingleFile,
+  SINGLE_MAGIC,
 } from './format.ts'
-import { isNode, nodeModule } from './host.ts'
-import type { BundleParts } from './instance.ts'
+import { BundleError } from './errors.ts'
+import { isNode } from './host.ts'
+import { openBytes, openPlace, type Reader } from './reader.ts'
 
 /** What `load` accepts. */
 export type BundleSource = string | URL | Uint8Array | ArrayBuffer | BundleContent
 
-/**
- * Reads and checks a bundle; of its codes only the one this engine runs best remains.
- * Throws BundleError when it cannot be read or is not one.
- */
-export async function readBundle(source: BundleSource): Promise<BundleParts> {
-  if (source instanceof ArrayBuffer) return choose(unpackSingleFile(new Uint8Array(source)))
-  if (source instanceof Uint8Array) return choose(unpackSingleFile(source))
-  if (typeof source === 'string' || source instanceof URL) return readFrom(String(source))
-  return choose({ ...source, manifest: checkManifest(source.manifest) })
+/** A bundle whose weights are still to be read. */
+export interface OpenBundle {
+  /** Checked; of the two codes, `code` is the one this engine runs best. */
+  readonly manifest: Manifest
+  /** Verified. */
+  readonly code: Uint8Array
+  /** From the first byte of the weights to the end. */
+  readonly weights: Reader
 }
 
-function choose({ manifest, code, relaxed, weights }: BundleContent): BundleParts {
-  return relaxed && manifest.relaxed && hasRelaxedSimd()
-    ? { manifest: { ...manifest, code: manifest.relaxed }, code: relaxed, weights }
-    : { manifest, code, weights }
+/** Opens a bundle. Throws BundleError when it cannot be read or is not one. */
+export async function openBundle(source: BundleSource): Promise<OpenBundle> {
+  if (source instanceof ArrayBuffer) return openBundle(new Uint8Array(source))
+  if (source instanceof Uint8Array) return single(openBytes('the bundle', source))
+  if (typeof source === 'string' || source instanceof URL) return openAt(String(source))
+  const { code, relaxed, weights } = source
+  const manifest = checkManifest(source.manifest)
+  const chosen = relaxed && manifest.relaxed && hasRelaxedSimd() ? manifest.relaxed : manifest.code
+  const reader = openBytes(chosen.file, chosen === manifest.relaxed ? relaxed! : code)
+  return {
+    manifest: { ...manifest, code: chosen },
+    code: await whole(reader, chosen),
+    weights: openBytes(manifest.weights.file, weights),
+  }
 }
 
-async function readFrom(place: string): Promise<BundleParts> {
-  const read = /^(https?|data):/.test(place) || !isNode ? fetched : fileOf
-  const isSingle = !/[/\\]$/.test(place) && /\.tersor(\?.*)?$/.test(place)
-  if (isSingle && (read === fetched || (await isFile(place))))
-    return choose(unpackSingleFile(await read(place)))
+async function openAt(place: string): Promise<OpenBundle> {
+  const isSingle = !/[/\\]$/.test(place) && /\.tersor([?#].*)?$/.test(place)
+  if (isSingle && !(await isFolderHere(place))) return single(await openPlace(place))
   const folder = place.replace(/[/\\]?(manifest\.json)?$/, '')
-  const text = await read(`${folder}/${MANIFEST_FILE}`)
-  const manifest = parseManifest(new TextDecoder().decode(text))
-  const file = (manifest.relaxed && hasRelaxedSimd() && manifest.relaxed) || manifest.code
-  const [code, weights] = await Promise.all([
-    read(`${folder}/${file.file}`),
-    read(`${folder}/${manifest.weights.file}`),
-  ])
-  return { manifest: { ...manifest, code: file }, code, weights }
-}
-
-async function fetched(url: string): Promise<Uint8Array> {
-  let reason: string
+  const text = await openPlace(`${folder}/${MANIFEST_FILE}`)
+  const manifest = parseManifest(
+    new TextDecoder().decode(await text.rest().finally(() => text.close())),
+  )
+  const chosen = (hasRelaxedSimd() && manifest.relaxed) || manifest.code
+  const weights = openPlace(`${folder}/${manifest.weights.file}`)
   try {
-    const response = await fetch(url)
-    if (response.ok) return new Uint8Array(await response.arrayBuffer())
-    reason = `status ${response.status}`
+    const code = await whole(await openPlace(`${folder}/${chosen.file}`), chosen)
+    return { manifest: { ...manifest, code: chosen }, code, weights: await weights }
   } catch (error) {
-    reason = (error as Error).message
+    weights.then(({ close }) => close()).catch(() => {})
+    throw error
   }
-  throw new BundleError(`Cannot read "${url}": ${reason}`)
 }
 
-async function fileOf(path: string): Promise<Uint8Array> {
-  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises')
+// Mark, length of the manifest, manifest, code, relaxed code, weights.
+async function single(file: Reader): Promise<OpenBundle> {
   try {
-    return await readFile(path.startsWith('file:') ? new URL(path) : path)
+    const header = (await file.read(8)).slice()
+    const [mark, length] = new Uint32Array(header.buffer)
+    if (mark !== SINGLE_MAGIC)
+      throw new BundleError(
+        'Cannot read the bundle: the file does not start with the mark of a bundle',
+      )
+    const manifest = parseManifest(new TextDecoder().decode(await file.read(length!)))
+    const base = await file.read(manifest.code.bytes)
+    const relaxed = manifest.relaxed && (await file.read(manifest.relaxed.bytes))
+    const isRelaxed = relaxed !== undefined && hasRelaxedSimd()
+    const chosen = isRelaxed ? manifest.relaxed! : manifest.code
+    const code = isRelaxed ? relaxed : base
+    await verify(code, chosen.sha256, chosen.file)
+    return { manifest: { ...manifest, code: chosen }, code, weights: file }
   } catch (error) {
-    throw new BundleError(`Cannot read "${path}": ${(error as Error).message}`)
+    file.close()
+    throw error
   }
 }
 
-async function isFile(path: string): Promise<boolean> {
-  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises')
+async function whole(reader: Reader, { bytes, sha256, file }: Manifest['code']) {
   try {
-    return (await stat(path.startsWith('file:') ? new URL(path) : path)).isFile()
-  } catch {
-    return false
+    const found = await reader.read(bytes)
+    await reader.end()
+    await verify(found, sha256, file)
+    return found
+  } finally {
+    reader.close()
   }
+}
+
+/** Throws BundleError where bytes are not those that a manifest was made for. */
+export async function verify(bytes: Uint8Array, sha256: string, name: string): Promise<void> {
+  // Pages served over plain http have no digest; lengths must do there.
+  const subtle = globalThis.crypto?.subtle
+  if (subtle === undefined) return
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  if (hex !== sha256)
+    throw new BundleError(
+      `Cannot load the bundle: "${name}" was altered (SHA-256 ${hex}, the manifest says ${sha256})`,
+    )
+}
+
+// Only Node has folders that may end in .tersor.
+async function isFolderHere(place: string): Promise<boolean> {
+  if (!isNode || /^https?:/.test(place)) return false
+  return (await import('./files.ts')).isFolder(place)
 }

@@ -1,6 +1,7 @@
 // A model on several threads: shared memory, further workers, and the code in its shared flavour.
 import { prepareThread, type ThreadStart } from './barrier.ts'
-import { BundleError, type Manifest } from './format.ts'
+import { BundleError } from './errors.ts'
+import type { Manifest } from './format.ts'
 import { type Remote, type Spawn, startWorker } from './remote.ts'
 
 /** The threads of a model. */
@@ -16,22 +17,15 @@ export interface Team {
 export interface TeamOptions {
   readonly threads: number
   readonly spawn: Spawn
-}
-
-/** Returns why a bundle can have only one thread here; undefined where it can have more. */
-export function whyOneThread({ threads }: Manifest): string | undefined {
-  if (threads === undefined) return 'nothing in it is worth sharing'
-  if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
-    return 'no shared memory: the page needs COOP and COEP'
-  if (typeof document !== 'undefined') return 'a page must not wait: load with { worker: true }'
-  return undefined
+  /** Told how many bytes of the weights have arrived, of how many. */
+  readonly onProgress?: (loaded: number, total: number) => void
 }
 
 /** Starts `threads` − 1 workers on shared memory. Throws when shared memory or workers cannot be had. */
 export async function startTeam(
   manifest: Manifest,
   code: Uint8Array,
-  { threads, spawn }: TeamOptions,
+  { threads, spawn }: Pick<TeamOptions, 'threads' | 'spawn'>,
 ): Promise<Team> {
   const { scratchAddress, scratchBytes } = manifest.threads!
   const bytes = scratchAddress + (threads - 1) * scratchBytes

@@ -1,16 +1,18 @@
 // The worker side: holds one bundle, answers runs. Works as a web worker and in worker_threads.
-import { prepareThread, type ThreadStart } from './barrier.ts'
-import { BundleError } from './format.ts'
-import { type BundleParts, type Instance, instantiate, type ModelInput } from './instance.ts'
+import type { ThreadStart } from './barrier.ts'
+import { BundleError } from './errors.ts'
+import { type Instance, loadInstance, type ModelInput } from './instance.ts'
 import { isNode, nodeModule } from './host.ts'
 import type { Spawn } from './remote.ts'
+import type { BundleSource } from './source.ts'
 
 /** What the worker is asked. */
 export type Request =
   | {
       readonly id: number
       readonly kind: 'load'
-      readonly parts: BundleParts
+      /** What the worker reads by itself, or holds in memory. */
+      readonly source: Exclude<BundleSource, URL>
       readonly threads: number
     }
   | { readonly id: number; readonly kind: 'reset' }
@@ -26,9 +28,11 @@ export type Request =
 export type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: string; readonly name: string }
+  /** Not yet the answer to `load`: bytes of the weights that are here, and of how many. */
+  | { readonly id: number; readonly progress: readonly [loaded: number, total: number] }
 
 /** The answer to `load`. */
-export type Loaded = Pick<Instance, 'threads' | 'onlyOne'>
+export type Loaded = Pick<Instance, 'manifest' | 'threads' | 'onlyOne'>
 
 let instance: Instance | undefined
 let share: (() => void) | undefined
@@ -37,15 +41,20 @@ let share: (() => void) | undefined
 const spawn: Spawn = (node) =>
   node ? new node(new URL(import.meta.url)) : new Worker(location.href, { type: 'module' })
 
-async function answer(request: Request): Promise<Reply> {
+async function answer(request: Request, port: Port): Promise<Reply> {
   const { id } = request
   try {
     if (request.kind === 'load') {
-      instance = await instantiate(request.parts, { threads: request.threads, spawn })
-      const { threads, onlyOne } = instance
-      return { id, value: { threads, onlyOne } satisfies Loaded }
+      instance = await loadInstance(request.source, {
+        threads: request.threads,
+        spawn,
+        onProgress: (...progress) => port.postMessage({ id, progress }),
+      })
+      const { manifest, threads, onlyOne } = instance
+      return { id, value: { manifest, threads, onlyOne } satisfies Loaded }
     }
     if (request.kind === 'thread') {
+      const { prepareThread } = await import('./barrier.ts')
       share = await prepareThread(request.start)
       return { id, value: undefined }
     }
@@ -64,7 +73,7 @@ interface Port {
 }
 
 async function serve(request: Request, port: Port): Promise<void> {
-  port.postMessage(await answer(request))
+  port.postMessage(await answer(request, port))
   while (share) share()
 }
 

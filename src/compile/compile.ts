@@ -22,6 +22,7 @@ import { Pool } from './pool.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
+import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -128,17 +129,13 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       description: description?.outputs?.[name] ?? { kind: 'tensor' },
     }),
   )
+  const stored = storeWeights(program)
   const manifest: Manifest = {
     format: 'tersor-bundle',
     version: FORMAT_VERSION,
     name: options.name ?? model.graph.name,
     memoryBytes: program.memoryBytes,
-    weights: {
-      file: 'weights.bin',
-      bytes: program.constants.length,
-      sha256: sha256(program.constants),
-      address: program.constantsAddress,
-    },
+    weights: stored.weights,
     code: {
       file: 'kernels.wasm',
       bytes: code.length,
@@ -164,7 +161,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     manifest,
     code,
     ...(relaxed && { relaxed }),
-    weights: program.constants,
+    weights: stored.file,
     program,
     functions,
     report,

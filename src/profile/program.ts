@@ -13,12 +13,12 @@ export interface RunningProgram {
 
 /** Instantiates a compiled model and fills its weights in. Inputs hold small random numbers. */
 export async function startProgram(compiled: Compiled): Promise<RunningProgram> {
-  const { manifest, weights, program } = compiled
+  const { manifest, program } = compiled
   const memory = new WebAssembly.Memory({ initial: Math.ceil(manifest.memoryBytes / 65536) })
   // A Uint8Array is a BufferSource; the DOM types doubt it for shared buffers only.
   const module = await WebAssembly.compile(codeHere(compiled) as BufferSource)
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
-  new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+  new Uint8Array(memory.buffer).set(program.constants, program.constantsAddress)
   for (const { address, shape, storage } of manifest.inputs) {
     if (storage === 'float32') fillNoise(memory, address, shape)
   }

@@ -54,7 +54,7 @@ const models: Record<string, Model> = {
 describe('segments for threads', () => {
   for (const [name, model] of Object.entries(models))
     it(`compute ${name} as one thread does`, async () => {
-      const { manifest, code, weights } = compile(model, { fma: false })
+      const { manifest, code, program } = compile(model, { fma: false })
       expect(manifest.threads).toBeDefined()
       const { scratchAddress, scratchBytes } = manifest.threads!
       const pages = Math.ceil((scratchAddress + 3 * scratchBytes) / 65536)
@@ -62,7 +62,7 @@ describe('segments for threads', () => {
       const module = await WebAssembly.compile(code as Uint8Array<ArrayBuffer>)
       const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
       const call = exports as Record<string, (thread?: number, others?: number) => void>
-      new Uint8Array(memory.buffer).set(weights, manifest.weights.address)
+      new Uint8Array(memory.buffer).set(program.constants, program.constantsAddress)
       const floats = (value: { address: number; shape: readonly number[] }) => {
         const size = value.shape.reduce((a, b) => a * b, 1)
         return new Float32Array(memory.buffer, value.address, size)

@@ -29,7 +29,7 @@ describe('threads', () => {
       const model = await runtime.load(compiled, { threads })
       expect(model.threads).toBe(threads)
       expect(model.onlyOne).toBeUndefined()
-      for (let seed = 0; seed < 20; seed++)
+      for (let seed = 0; seed < 6; seed++)
         expect(model.runSync!({ x0: input(seed) })).toEqual(one.runSync!({ x0: input(seed) }))
       // Long enough for the other threads to fall asleep.
       await new Promise((resolve) => setTimeout(resolve, 50))

@@ -1,0 +1,132 @@
+// An opened bundle → memory with its weights, and the code that runs on it.
+import { BundleError } from './errors.ts'
+import { type BundleWeights, HASH_BLOCK, isPlain } from './storage.ts'
+import type { Manifest } from './format.ts'
+import type { Reader } from './reader.ts'
+import { type OpenBundle, verify } from './source.ts'
+import type { Team, TeamOptions } from './threads.ts'
+
+/** A program in memory. */
+export interface Program extends Team {
+  readonly threads: number
+  /** Why there is one thread where more were asked for. */
+  readonly onlyOne: string | undefined
+}
+
+/** Compiles the code while the weights arrive. Throws BundleError. */
+export async function startProgram(
+  { manifest, code, weights }: OpenBundle,
+  { threads, spawn, onProgress }: TeamOptions,
+): Promise<Program> {
+  let onlyOne = threads > 1 ? whyOneThread(manifest) : undefined
+  let team: Team | undefined
+  try {
+    const put = await decoder(manifest.weights)
+    if (threads > 1 && onlyOne === undefined)
+      try {
+        const { startTeam } = await import('./threads.ts')
+        team = await startTeam(manifest, code, { threads, spawn })
+      } catch (error) {
+        onlyOne = `the threads could not start: ${(error as Error).message}`
+      }
+    const memory = team?.memory ?? newMemory(manifest)
+    const [run] = await Promise.all([
+      team?.run ?? compileAlone(manifest, code, memory),
+      fillWeights(manifest.weights, weights, {
+        put: (block) => put(block, memory.buffer),
+        onProgress,
+      }),
+    ])
+    return { memory, run, stop: () => team?.stop(), threads: team ? threads : 1, onlyOne }
+  } catch (error) {
+    team?.stop()
+    throw error
+  } finally {
+    weights.close()
+  }
+}
+
+// Why a bundle can have only one thread here; undefined where it can have more.
+function whyOneThread({ threads }: Manifest): string | undefined {
+  if (threads === undefined) return 'nothing in it is worth sharing'
+  if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
+    return 'no shared memory: the page needs COOP and COEP'
+  if (typeof document !== 'undefined') return 'a page must not wait: load with { worker: true }'
+  return undefined
+}
+
+function newMemory({ memoryBytes }: Manifest): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(memoryBytes / 65536) })
+  } catch {
+    throw new BundleError(`Cannot load the bundle: no room for its ${memoryBytes} bytes`)
+  }
+}
+
+async function compileAlone(
+  { code: { features } }: Manifest,
+  code: Uint8Array,
+  memory: WebAssembly.Memory,
+): Promise<() => void> {
+  let run: unknown
+  try {
+    // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
+    const imports = { env: { memory } }
+    const made = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, imports)
+    run = made.instance.exports.run
+  } catch (error) {
+    throw new BundleError(
+      `Cannot load the bundle: this engine rejects its code, which needs ${features.join(' and ')} (${(error as Error).message})`,
+    )
+  }
+  if (typeof run !== 'function')
+    throw new BundleError('Cannot load the bundle: its code has no run')
+  return run as () => void
+}
+
+// Blocks are decoded as they come and verified meanwhile; nothing runs before all of them are.
+async function fillWeights(
+  { file, bytes, sha256 }: BundleWeights,
+  reader: Reader,
+  { put, onProgress }: { put(block: Uint8Array): void } & Pick<TeamOptions, 'onProgress'>,
+): Promise<void> {
+  const checks: Promise<unknown>[] = []
+  for (let done = 0; done < bytes; ) {
+    const block = await reader.read(Math.min(HASH_BLOCK, bytes - done))
+    // Caught at once, so that a failure is never unhandled while others are awaited.
+    checks.push(verify(block, sha256[checks.length]!, file).catch((error: unknown) => error))
+    put(block)
+    done += block.length
+    onProgress?.(done, bytes)
+  }
+  await reader.end()
+  const failure = (await Promise.all(checks)).find((result) => result !== undefined)
+  if (failure !== undefined) throw failure
+}
+
+// Takes the weights file block by block; what one block does not complete is collected.
+async function decoder(weights: BundleWeights) {
+  const { segments } = weights
+  const codecs = segments.every(isPlain) ? undefined : await import('./codecs.ts')
+  for (const segment of segments) if (!isPlain(segment)) codecs!.checkSegment(segment, weights)
+  let [index, filled] = [0, 0]
+  let collected: Uint8Array | undefined
+  return (block: Uint8Array, memory: ArrayBufferLike) => {
+    for (let at = 0; at < block.length; ) {
+      const segment = segments[index]!
+      const { bytes, address } = segment
+      const piece = block.subarray(at, at + bytes - filled)
+      at += piece.length
+      if (isPlain(segment)) new Uint8Array(memory, address + filled).set(piece)
+      else {
+        collected ??= piece.length === bytes ? piece : new Uint8Array(bytes)
+        if (collected !== piece) collected.set(piece, filled)
+      }
+      filled += piece.length
+      if (filled < bytes) continue
+      if (collected) codecs!.decodeSegment(segment, collected, memory)
+      collected = undefined
+      ;[index, filled] = [index + 1, 0]
+    }
+  }
+}
