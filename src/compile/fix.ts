@@ -2,12 +2,13 @@
 import { type Analysis, analyze, bindDims } from '../ir/analyze.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model, Node } from '../ir/graph.ts'
+import { UnknownValue } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
+import { closeRegions } from '../passes/close-regions.ts'
 import { clean, deploy, runPasses } from '../passes/index.ts'
 import { ModelError } from '../util/errors.ts'
 import { allKernels } from './kernels/index.ts'
 import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
-import { selectBranches } from './select-branches.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
@@ -32,6 +33,8 @@ export function fixModel(model: Model): Fixed {
       throw new ModelError(`Cannot compile: the input "${name}" has no shape`)
   const unknown = nodes.filter((node) => findOp(node) === undefined)
   if (unknown.length > 0) throwDeclined(unknown.map((node) => ({ node, reasons: [] })))
+  const untyped = untypedNodes(model)
+  if (untyped.length > 0) throwDeclined(untyped)
   const origins = new Map<string, string>()
   let current = rebuild(model, { expanded: new Set(), origins })
   for (let depth = 0; ; depth++) {
@@ -60,7 +63,7 @@ export function deployModel(model: Model, bindings: Readonly<Record<string, numb
   const bound = { ...model, graph: { ...graph, inputs } }
   try {
     const { model: cleaned } = runPasses(bound, clean)
-    const { model: deployed } = runPasses(selectBranches(cleaned), [...clean, ...deploy])
+    const { model: deployed } = runPasses(cleaned, [closeRegions, ...clean, ...deploy])
     analyze(deployed)
     return deployed
   } catch (error) {
@@ -72,6 +75,22 @@ export function deployModel(model: Model, bindings: Readonly<Record<string, numb
       `${error.message}; the dynamic dimensions ${names} were taken as 1, bind them to the sizes you run`,
     )
   }
+}
+
+// Nodes whose results have sizes that only a run knows, with what it takes to know them.
+function untypedNodes(model: Model): Selection['declined'] {
+  const analysis = analyze(model)
+  return analysis.opaque.flatMap((node) => {
+    const context = analysis.context(node)
+    if (node.inputs.some((name, i) => name !== '' && context.inputs[i] === undefined)) return []
+    try {
+      findOp(node)?.infer(context)
+    } catch (error) {
+      if (error instanceof UnknownValue) return [{ node, reasons: [error.message] }]
+      throw error
+    }
+    return []
+  })
 }
 
 // A subgraph is simplified anew: its inputs have types by now.

@@ -63,6 +63,8 @@ export interface Offer {
   readonly view?: true
   /** Instead of a function: writes steps of the program itself (copies, branches, loops, host operations). */
   steps?(hands: StepHands, buffers: StepBuffers): void
+  /** Subgraphs whose steps it writes, for the report. */
+  readonly regions?: readonly Fixed[]
   /** Absolute error per unit of magnitude against exact arithmetic, and where it comes from. */
   readonly tolerance: number
   /** Identifies the code: equal keys share one function. */

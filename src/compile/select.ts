@@ -124,6 +124,8 @@ function choose(
   const gain = offers.reduce((sum, offer) => sum + absorbGain(offer, context), 0)
   const kernelOf = new Map(offers.flatMap(({ covers, kernel }) => covers.map((n) => [n, kernel])))
   const named = nodes.map((node, i) => ({ ...report[i]!, kernel: kernelOf.get(node) }))
+  const inner = offers.flatMap((offer) => offer.regions ?? [])
+  named.push(...inner.flatMap(({ selection }) => selection.report))
   return { offers, report: named, declined, cost: cost - gain, hasPlanes }
 }
 

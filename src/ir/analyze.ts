@@ -38,6 +38,8 @@ export interface Analysis {
   known(name: string): Tensor | undefined
   /** Cost of a node; zero where the record states none. */
   cost(node: Node): Cost
+  /** What a record's functions see of a node. */
+  context(node: Node): InferContext
   /** Nodes without a record, with the reason they stay opaque. */
   readonly opaque: readonly Node[]
 }
@@ -67,6 +69,7 @@ export function analyze(model: Model, options: AnalyzeOptions = {}): Analysis {
       if (unknown) return { macs: 0 }
       return findOp(node)?.cost?.(inputs, outputs as ValueType[], node) ?? { macs: 0 }
     },
+    context: (node) => walk.context(node),
     opaque,
   }
 }

@@ -1,4 +1,4 @@
-// Branches on what only a run knows: both sides are computed, the one taken is kept.
+// Branches on what only a run knows: only the side that is taken is computed.
 import { load } from '@tersor/runtime'
 import { describe, expect, it } from 'vitest'
 import { compile } from '../../src/compile/compile.ts'
@@ -68,6 +68,8 @@ describe('branches', () => {
 
   it('are declined by name where their sides differ in shape', () => {
     const built = model(branch('up', 'Identity', ['x']), branch('down', 'ReduceMax', ['x']))
-    expect(() => compile(built)).toThrow(/"if_y" \(If\): its branches give float32\[3\] and/)
+    expect(() => compile(built)).toThrow(
+      /"if_y" \(tersor.Branch\): its branches give float32\[3\] and/,
+    )
   })
 })

@@ -19,6 +19,8 @@ const withoutCase: Readonly<Record<string, string>> = {
   Swish: 'opset 24: covered by the ONNX node tests',
   RMSNormalization: 'opset 23: covered by the ONNX node tests',
   Quant: 'QONNX: cases computed by hand in test/quant.test.ts',
+  Branch: 'of the compiler: test/compile/branches.test.ts',
+  Loop: 'of the compiler: test/compile/loops.test.ts',
   BipolarQuant: 'QONNX: cases computed by hand in test/quant.test.ts',
 }
 

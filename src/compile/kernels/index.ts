@@ -1,9 +1,12 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
+import { branch } from './branch.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
+import { copyRow } from './copy-row.ts'
 import { depthwise } from './depthwise.ts'
 import { depthwisePlanes } from './depthwise-planes.ts'
 import { argExtreme, gatherScan } from './lookup.ts'
+import { loopKernel } from './loop.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
 import { pointwise } from './pointwise.ts'
@@ -31,11 +34,14 @@ const kernels: readonly Kernel[] = [
   view,
   pointwise,
   move,
+  copyRow,
   gatherScan,
   argExtreme,
   reduce,
   recurrent,
   softmax,
+  branch,
+  loopKernel,
 ]
 
 /** All kernels, in the order in which their offers are compared. */

@@ -3,6 +3,7 @@ import { opName } from '../../ir/graph.ts'
 import { sizeOf } from '../../tensor/tensor.ts'
 import type { Kernel, Offer } from '../kernel.ts'
 import { fitsNhwc, NHWC, PLAIN, storageOf } from '../layout.ts'
+import { withoutCode } from './steps.ts'
 
 const RESHAPES: ReadonlySet<string> = new Set([
   'Reshape',
@@ -25,19 +26,7 @@ export const view: Kernel = {
     const [from, to] = [context.type(source), context.type(output)]
     if (storageOf(from.dtype) === undefined) return `${from.dtype} has no place in a bundle`
     if (sizeOf(from.shape) !== sizeOf(to.shape)) return 'its sizes differ'
-    const offer: Omit<Offer, 'inputs' | 'outputs'> = {
-      kernel: 'view',
-      covers: [node],
-      cost: 0,
-      scratchBytes: 0,
-      tolerance: 0,
-      view: true,
-      codeKey: () => 'view',
-      pack: () => [],
-      emit: () => {
-        throw new Error('internal: a view has no code')
-      },
-    }
+    const offer = { ...withoutCode('view', node), cost: 0, view: true } as const
     const plain: Offer = {
       ...offer,
       inputs: [{ value: source, layout: PLAIN }],

@@ -5,6 +5,7 @@ import type { OpRecord } from '../op.ts'
 import { activations } from './activations.ts'
 import { binaryOps } from './binary.ts'
 import { castOps } from './cast.ts'
+import { controlOps } from './control.ts'
 import { convOps } from './conv.ts'
 import { cumulativeOps } from './cumulative.ts'
 import { depthSpaceOps } from './depth-space.ts'
@@ -52,6 +53,7 @@ const records: readonly OpRecord[] = [
   ...topKOps,
   ...recurrentOps,
   ...quantOps,
+  ...controlOps,
 ]
 
 const byName = new Map(
