@@ -12,7 +12,7 @@ import {
 import type { Model } from '../ir/graph.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
-import { planThreads } from './emit/threads.ts'
+import { planVariants } from './emit/threads.ts'
 import { emitModule } from './emit/wasm.ts'
 import { deployModel, fixModel } from './fix.ts'
 import { storageOf } from './layout.ts'
@@ -24,6 +24,7 @@ import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
 import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
+import { relaxedFunction } from './tile/build.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
 /** What inputs and outputs mean; it travels in the bundle. */
@@ -88,7 +89,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const program = { ...placed, steps }
   const report = selection.report.map((entry) => ({ ...entry, node: named(entry.node) }))
   const functions = [...new Set(program.steps.map((step) => step.function))]
-  const problems = functions.flatMap(checkTile)
+  const relaxedFunctions = functions.map(relaxedFunction)
+  const problems = [...functions, ...relaxedFunctions].flatMap(checkTile)
   invariant(problems.length === 0, problems.join('; '))
   const pages = Math.ceil(program.memoryBytes / 65536)
   if (pages > PAGE_LIMIT)
@@ -96,15 +98,17 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
   const [{ run, addressOf }] = program.entries as [PlacedEntry]
-  const threads = planThreads(functions, run, program.memoryBytes)
+  const variants = [functions, relaxedFunctions]
+  const plans = planVariants(variants, run, program.memoryBytes)
+  const [threads] = plans
   const emit = (fma: boolean) =>
     emitModule({
-      functions,
+      functions: variants[Number(fma)]!,
       run,
       memory: { kind: 'import', pages },
       fma,
       exportKernels,
-      threads,
+      threads: plans[Number(fma)],
     })
   const code = emit(fma ?? false)
   const relaxed = fma === undefined ? emit(true) : undefined

@@ -52,6 +52,21 @@ export function planThreads(
   return { parts, scratchAddress: align(memoryBytes), scratchBytes }
 }
 
+/** Returns a plan for each variant of a program's functions; threads have as much scratch memory in all. */
+export function planVariants(
+  variants: readonly (readonly TileFunction[])[],
+  run: readonly Instruction[],
+  memoryBytes: number,
+): readonly (ThreadPlan | undefined)[] {
+  const plans = variants.map((functions) => planThreads(functions, run, memoryBytes))
+  const found = plans.filter((plan) => plan !== undefined)
+  const [first] = found
+  if (first === undefined) return plans
+  const scratchBytes = Math.max(...found.map((plan) => plan.scratchBytes))
+  // A variant with nothing to share runs on the first thread.
+  return plans.map((plan) => ({ ...first, parts: plan?.parts ?? new Map(), scratchBytes }))
+}
+
 interface Item {
   readonly function: string
   readonly step: Call

@@ -211,11 +211,10 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
   const outAt = weightsAt + 1 + channelOperands
   const stepsOf = (pick: (g: (typeof values)[number]) => number) =>
     isValue.map((v, i) => (v ? pick(values[bases[i]! - 1]!) : 0))
-  let weightsOffset = 0
-  const body = phases.flatMap(({ y, x }, index) => {
+  const phase = (index: number, fma: boolean) => {
+    const { y, x } = phases[index]!
     const { panels, bytes } = plans[index]!
-    const offset = weightsOffset
-    weightsOffset += bytes * groups
+    const offset = plans.slice(0, index).reduce((sum, plan) => sum + plan.bytes * groups, 0)
     const start = (g: typeof out) => g.origin + y.outStart * g.rowBytes + x.outStart * g.pixelBytes
     return gemmStatements(
       {
@@ -264,10 +263,12 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
         channels: cOut,
         panels,
         tail: 'zeros',
+        fma,
       },
       phases.length > 1 ? `f${index}` : '',
     )
-  })
+  }
+  const body = (fma: boolean) => phases.flatMap((_, index) => phase(index, fma))
   return {
     name: 'conv-gemm-f32',
     parameters: [
@@ -284,7 +285,8 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
       ...Array.from({ length: channelOperands }, () => out.channels * 4),
       out.sizeBytes,
     ],
-    body,
+    body: body(false),
+    relaxed: body(true),
   }
 }
 

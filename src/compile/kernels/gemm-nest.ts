@@ -1,9 +1,8 @@
 // The register-tiled matrix product behind convolutions and matrix products.
 //
 // A tile is a few pixels × one panel of channels: its sums stay in registers while the reduction runs
-// over the taps, one element of A splat per pixel against a row of the packed panel. Tiles of 4×8,
-// 6×4, 3×12, 2×16 and 1×32 keep at most 14 vectors alive, and the reduction is not unrolled: on V8 before
-// 12 unrolling it halves the speed (kernels.md §1.2).
+// over the taps, one element of A splat per pixel against a row of the packed panel. The reduction is
+// not unrolled: on V8 before 12 unrolling it halves the speed (kernels.md §1.2).
 import {
   at,
   get,
@@ -64,10 +63,14 @@ export interface GemmNest {
   readonly direct?: { readonly rowBytes: number }
   /** What happens in the last vector when `channels` is no multiple of 4. */
   readonly tail: 'zeros' | 'leave'
+  /** Multiply-add is one instruction: a tile may hold more sums, and needs more to hide its latency. */
+  readonly fma: boolean
 }
 
 /** Bytes of weights that stay in the first-level cache while rows pass by. */
 const WEIGHTS_IN_CACHE = 16384
+/** Bytes of A that stay there while panels pass by; with more than three times that A is cut into blocks. */
+const PIXELS_IN_CACHE = 16384
 
 /** Returns how many reduction steps the taps make. */
 export function depthOf(taps: readonly TapLoop[]): number {
@@ -76,15 +79,65 @@ export function depthOf(taps: readonly TapLoop[]): number {
 
 /** Returns the statements of a nest. Loop names start with `prefix`. */
 export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
-  const { outer, pixels } = mergePixels(nest)
-  const { panels } = nest
-  const taps = mergeTaps(nest.taps)
+  const merged = { ...nest, ...mergePixels(nest), taps: mergeTaps(nest.taps) }
+  const size = blockSize(merged)
+  const { pixels } = merged
+  if (size === undefined) return panelStatements(merged, { prefix, isBlocked: false })
+  const blocks = Math.floor(pixels.count / size) - 1
+  const times = (n: number) => n * size
+  const block: OuterLoop = {
+    count: blocks,
+    a: times(pixels.a),
+    out: times(pixels.out),
+    operands: pixels.operands.map(times),
+  }
+  const start = times(blocks)
+  return [
+    ...panelStatements(
+      { ...merged, outer: [...merged.outer, block], pixels: { ...pixels, count: size } },
+      { prefix, isBlocked: true },
+    ),
+    ...panelStatements(
+      {
+        ...merged,
+        pixels: { ...pixels, count: pixels.count - start },
+        a: moved(merged.a, start * pixels.a),
+        out: moved(merged.out, start * pixels.out),
+        operands: merged.operands.map((o, i) => moved(o, start * pixels.operands[i]!)),
+      },
+      { prefix: `${prefix}e`, isBlocked: true },
+    ),
+  ]
+}
+
+function moved(place: Place, bytes: number): Place {
+  return { ...place, offset: place.offset + bytes }
+}
+
+// Pixels of a block; undefined where all pixels pass each panel at once. Only where each pixel's part
+// of A is a run of its own: windows overlap.
+function blockSize({ panels, pixels, taps, fma }: GemmNest): number | undefined {
+  const [run] = taps
+  const depth = depthOf(taps)
+  if (packedBytes(panels, depth) <= WEIGHTS_IN_CACHE) return undefined
+  if (run === undefined || taps.length > 1 || Math.abs(run.a * run.count) > pixels.a)
+    return undefined
+  const rows = mostRows(panels[0]!.width, fma)
+  const size = Math.floor(PIXELS_IN_CACHE / pixels.a / rows) * rows
+  return size === 0 || pixels.count <= 3 * size ? undefined : size
+}
+
+function panelStatements(
+  nest: GemmNest,
+  { prefix, isBlocked }: { prefix: string; isBlocked: boolean },
+): TileStatement[] {
+  const { outer, taps, panels } = nest
   const depth = depthOf(taps)
   const isSmall = packedBytes(panels, depth) <= WEIGHTS_IN_CACHE
   // Small weights stay in cache: the input passes once. Otherwise each panel stays while it passes;
   // loops that move to other weights stay outside.
   const moving = outer.findLastIndex((l) => l.weights) + 1
-  const split = isSmall ? outer.length : Math.max(moving, outer.length - 1)
+  const split = isSmall || isBlocked ? outer.length : Math.max(moving, outer.length - 1)
   const names = outer.map((_, i) => `${prefix}o${i}`)
   const wrap = (from: number, to: number, body: readonly TileStatement[]): TileStatement[] =>
     outer
@@ -98,10 +151,7 @@ export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
     const panelBytes = group.width * 4 * (nest.direct ? 1 : depth + 1)
     const offset = weightsStart
     weightsStart += panelBytes * group.count
-    const tile = new Tile(
-      { ...nest, outer, pixels, taps },
-      { names, prefix, group, offset, panelBytes },
-    )
+    const tile = new Tile(nest, { names, prefix, group, offset, panelBytes })
     // Only the last panel can hold the channels that do not fill a vector.
     const ragged = nest.channels % 4 !== 0 && group === panels.at(-1)
     const full = ragged ? group.count - 1 : group.count
@@ -147,6 +197,44 @@ function mergeTaps(taps: readonly TapLoop[]): TapLoop[] {
   return merged
 }
 
+/** Rows of tiles by the width of the panel: at most 15 vectors are alive (kernels.md §1.2). */
+const MOST_ROWS: Readonly<Record<number, { readonly plain: number; readonly fma: number }>> = {
+  4: { plain: 6, fma: 8 },
+  8: { plain: 4, fma: 6 },
+  12: { plain: 3, fma: 3 },
+  16: { plain: 2, fma: 2 },
+}
+/** Steps that a sum waits for the one before, in halves of an instruction's share of a cycle. */
+const LATENCY = { plain: 6, fma: 8 }
+
+const kindOf = (fma: boolean) => (fma ? 'fma' : 'plain')
+const mostRows = (width: number, fma: boolean) => MOST_ROWS[width]?.[kindOf(fma)] ?? 1
+
+/**
+ * Returns the pixels of each tile of a row, the largest first. A tile takes as long as its sums, but no
+ * less than a sum waits for itself: rows are cut so that no tile is left with too few.
+ */
+export function tileRows(count: number, width: number, fma: boolean): number[] {
+  if (count <= 0) return []
+  const most = mostRows(width, fma)
+  // Between equal times the fewer tiles.
+  const timeOf = (rows: number) => Math.max(rows * (width / 4), LATENCY[kindOf(fma)]) + 0.1
+  const bulk = Math.max(0, Math.floor(count / most) - 3)
+  const left = count - bulk * most
+  const best: { time: number; rows: number }[] = [{ time: 0, rows: 0 }]
+  for (let n = 1; n <= left; n++) {
+    let found = { time: Number.POSITIVE_INFINITY, rows: 1 }
+    for (let rows = 1; rows <= Math.min(most, n); rows++) {
+      const time = best[n - rows]!.time + timeOf(rows)
+      if (time < found.time) found = { time, rows }
+    }
+    best.push(found)
+  }
+  const sizes = new Array<number>(bulk).fill(most)
+  for (let n = left; n > 0; n -= best[n]!.rows) sizes.push(best[n]!.rows)
+  return sizes.sort((a, b) => b - a)
+}
+
 interface TileContext {
   readonly names: readonly string[]
   readonly prefix: string
@@ -168,16 +256,21 @@ class Tile {
 
   /** All pixels of a row; `fixed` = the one panel to compute, instead of the loop's. */
   row(fixed: number | undefined): TileStatement[] {
-    const { pixels } = this.#nest
+    const { pixels, fma } = this.#nest
     const { prefix, group } = this.#context
-    const rows = { 4: 6, 8: 4, 12: 3, 16: 2 }[group.width] ?? 1
-    const tiles = Math.floor(pixels.count / rows)
-    const rest = pixels.count % rows
     const x = `${prefix}x`
-    return [
-      ...(tiles > 0 ? [loop(x, tiles * rows, this.#tile({ rows, fixed, x }), rows)] : []),
-      ...(rest > 0 ? this.#tile({ rows: rest, fixed, first: tiles * rows }) : []),
-    ]
+    const statements: TileStatement[] = []
+    const sizes = tileRows(pixels.count, group.width, fma)
+    for (let first = 0; sizes.length > 0; ) {
+      const rows = sizes[0]!
+      const count = sizes.filter((size) => size === rows).length
+      sizes.splice(0, count)
+      const where = { rows, fixed, first, ...(count > 1 && { x }) }
+      const body = this.#tile(where)
+      statements.push(...(count > 1 ? [loop(x, count * rows, body, rows)] : body))
+      first += count * rows
+    }
+    return statements
   }
 
   #tile(where: { rows: number; fixed: number | undefined; x?: string; first?: number }) {

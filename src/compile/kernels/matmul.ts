@@ -241,26 +241,28 @@ function emit({ product, epilogue, packed }: Parts): TileFunction {
   const count = (pick: 'a' | 'b' | 'out') =>
     1 + batch.reduce((last, axis) => last + (axis.count - 1) * axis[pick], 0)
   const outBytes = count('out') * m * n * 4
-  const body = gemmStatements({
-    a: { base: 0, offset: 0 },
-    weights: { base: weightsAt, offset: 0 },
-    out: { base: 2 + values + channels, offset: 0 },
-    epilogue,
-    operands: bases.map((base) => ({ base, offset: 0 })),
-    outer: batch.map((axis) => ({
-      count: axis.count,
-      a: axis.a * m * k * 4,
-      out: axis.out * m * n * 4,
-      operands: isValue.map((v) => (v ? axis.out * m * n * 4 : 0)),
-      weights: axis.b * matrixBytes,
-    })),
-    pixels: { count: m, a: k * 4, out: n * 4, operands: isValue.map((v) => (v ? n * 4 : 0)) },
-    taps: [{ count: k, a: 4 }],
-    channels: n,
-    panels,
-    ...(packed ? {} : { direct: { rowBytes: n * 4 } }),
-    tail: 'leave',
-  })
+  const body = (fma: boolean) =>
+    gemmStatements({
+      a: { base: 0, offset: 0 },
+      weights: { base: weightsAt, offset: 0 },
+      out: { base: 2 + values + channels, offset: 0 },
+      epilogue,
+      operands: bases.map((base) => ({ base, offset: 0 })),
+      outer: batch.map((axis) => ({
+        count: axis.count,
+        a: axis.a * m * k * 4,
+        out: axis.out * m * n * 4,
+        operands: isValue.map((v) => (v ? axis.out * m * n * 4 : 0)),
+        weights: axis.b * matrixBytes,
+      })),
+      pixels: { count: m, a: k * 4, out: n * 4, operands: isValue.map((v) => (v ? n * 4 : 0)) },
+      taps: [{ count: k, a: 4 }],
+      channels: n,
+      panels,
+      ...(packed ? {} : { direct: { rowBytes: n * 4 } }),
+      tail: 'leave',
+      fma,
+    })
   const valueNames = Array.from({ length: values }, (_, i) => `value${i}`)
   const channelNames = Array.from({ length: channels }, (_, i) => `channel${i}`)
   return {
@@ -276,6 +278,7 @@ function emit({ product, epilogue, packed }: Parts): TileFunction {
       ...channelNames.map(() => Math.ceil(n / 4) * 16),
       outBytes,
     ],
-    body,
+    body: body(false),
+    relaxed: body(true),
   }
 }

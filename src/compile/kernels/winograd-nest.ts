@@ -94,6 +94,7 @@ export function emitWinograd(
   const channels = operands.filter((operand) => operand.geometry === undefined)
   const bases = { weights, out: nextChannel, scratch: nextChannel + 1 }
   const nest = { problem, plan, a, out, operands, epilogue, bases }
+  const body = (fma: boolean) => [loop('n', a.n, bands({ ...nest, fma }))]
   return {
     name,
     parameters: [
@@ -112,7 +113,8 @@ export function emitWinograd(
       out.sizeBytes,
       plan.scratchBytes,
     ],
-    body: [loop('n', a.n, bands(nest))],
+    body: body(false),
+    relaxed: body(true),
   }
 }
 
@@ -130,6 +132,7 @@ interface Nest {
   readonly operands: readonly Operand[]
   readonly epilogue: Epilogue
   readonly bases: { readonly weights: number; readonly out: number; readonly scratch: number }
+  readonly fma: boolean
 }
 
 // The last band stands alone when it is shorter, or when its last row has no partner. Here and below
@@ -210,7 +213,7 @@ function transformIn({ problem, plan, a, bases }: Nest, start: number): TileStat
 }
 
 // One matrix product per position: tiles × input channels by input channels × output channels.
-function products({ problem, plan, bases }: Nest, tiles: number): TileStatement[] {
+function products({ problem, plan, bases, fma }: Nest, tiles: number): TileStatement[] {
   const { inChannels, outChannels, inStep, outStep } = plan
   return gemmStatements(
     {
@@ -227,6 +230,7 @@ function products({ problem, plan, bases }: Nest, tiles: number): TileStatement[
       channels: outChannels,
       panels: plan.panels,
       tail: 'zeros',
+      fma,
     },
     'g',
   )

@@ -1,5 +1,5 @@
 // Short constructors for Tile IR, and the walks over it that the checker and the emitters share.
-import type { Address, TileExpr, TileStatement, VectorType } from './nodes.ts'
+import type { Address, TileExpr, TileFunction, TileStatement, VectorType } from './nodes.ts'
 
 type Unary = Extract<TileExpr, { kind: 'unary' }>['f']
 type NnzLoop = Extract<TileStatement, { kind: 'nnz' }>
@@ -180,4 +180,9 @@ export function sharedNodes(root: TileExpr): ReadonlySet<TileExpr> {
 /** Returns how many iterations a loop makes. */
 export function tripsOf(count: number, step: number): number {
   return Math.max(0, Math.ceil(count / step))
+}
+
+/** Returns the function as it is where multiply-add is one instruction. */
+export function relaxedFunction({ relaxed, ...fn }: TileFunction): TileFunction {
+  return relaxed === undefined ? fn : { ...fn, body: relaxed }
 }

@@ -130,4 +130,6 @@ export interface TileFunction {
   /** Bytes from each base that may be touched; the checker proves every access stays inside. */
   readonly extents: readonly number[]
   readonly body: readonly TileStatement[]
+  /** The same computation where multiply-add is one instruction, if other tiles suit that better. */
+  readonly relaxed?: readonly TileStatement[]
 }
