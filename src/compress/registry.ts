@@ -8,6 +8,7 @@ import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
 import { oneShot } from './schedules/one-shot.ts'
 import { admm } from './solvers/admm.ts'
+import { early } from './solvers/early.ts'
 import { gradual } from './solvers/gradual.ts'
 import { groupLasso } from './solvers/group-lasso.ts'
 import { groupSparse } from './solvers/group-sparse.ts'
@@ -107,4 +108,5 @@ export const solvers: Registry<Solver> = registryOf<Solver>('solver', [
   groupLasso(),
   groupSparse(),
   proximal(),
+  early(),
 ])

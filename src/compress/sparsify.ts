@@ -8,7 +8,7 @@ import { magnitude } from './criteria/magnitude.ts'
 import type { Observed } from './observe.ts'
 import { type Plan, writePlan } from './plan.ts'
 import { drive } from './solvers/drive.ts'
-import type { Solver, Target } from './solvers/solver.ts'
+import type { Masks, Solver, Target } from './solvers/solver.ts'
 import { targetsOf } from './solvers/targets.ts'
 import { findUnits, type UnitMap } from './units.ts'
 
@@ -28,6 +28,8 @@ export interface SparsifyOptions extends Omit<TrainOptions, 'solver' | 'masks'> 
 export interface Sparsified extends Trained {
   /** The plan that the masks meet: the one asked for, or what a solver that decides made of it; undefined where the run stopped before. */
   readonly plan: Plan | undefined
+  /** Units that stay, by class, for the classes that lose some: what `cut` takes. */
+  readonly kept: Readonly<Record<string, readonly number[]>>
   /** What the solver remembers at the end; its own to explain. */
   readonly solved: unknown
 }
@@ -72,7 +74,24 @@ export async function sparsify(model: Model, options: SparsifyOptions): Promise<
   })
   const { data, keep } = driven.state()
   const reached = keep === undefined ? undefined : planOfTargets(plan, targets, keep)
-  return { ...trained, plan: reached, solved: data }
+  return { ...trained, plan: reached, kept: unitsOf(targets, trained.masks), solved: data }
+}
+
+// A unit stays where any of what produces it does.
+function unitsOf(targets: readonly Target[], masks: Masks): Record<string, number[]> {
+  const kept: Record<string, number[]> = {}
+  for (const { kind, name, partitions } of targets) {
+    if (kind !== 'keep') continue
+    const { count, of } = partitions[0]!
+    const alive = new Uint8Array(count)
+    for (const [weight, group] of Object.entries(of))
+      group.forEach((unit, i) => {
+        if (unit >= 0 && masks[weight]?.[i] !== 0) alive[unit] = 1
+      })
+    const units = Array.from(alive.keys()).filter((unit) => alive[unit] === 1)
+    if (units.length < count) kept[name] = units
+  }
+  return kept
 }
 
 function planOfTargets(plan: Plan, targets: readonly Target[], keep: readonly number[]): Plan {

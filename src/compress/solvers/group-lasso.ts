@@ -21,14 +21,14 @@ export function groupLasso({ lambda = 1e-4, share = 0.5 }: GroupLassoOptions = {
     settings: { lambda, share },
     share,
     init: () => ({ data: null, tensors: {} }),
-    adjust({ targets, weights }, _state, gradients) {
+    adjust({ targets, weights, rate }, _state, gradients) {
       for (const partition of targets.flatMap((target) => target.partitions)) {
         const count = sizes(partition)
         const strength = energies(partition, weights).map(
           (energy, group) =>
             (lambda * Math.sqrt(count[group]!)) / Math.max(SMALLEST, Math.sqrt(energy)),
         )
-        pullInPlace(partition, strength, { weights, gradients })
+        pullInPlace(partition, strength, { weights, gradients, rate })
       }
     },
     restarts: (steps) => [steps],

@@ -22,14 +22,14 @@ export function groupSparse(options: GroupSparseOptions = {}): Solver<null> {
     settings: { strength, alpha, share },
     share,
     init: () => ({ data: null, tensors: {} }),
-    adjust({ targets, weights }, _state, gradients) {
+    adjust({ targets, weights, rate }, _state, gradients) {
       for (const partition of targets.flatMap((target) => target.partitions)) {
         const energy = energies(partition, weights)
         const most = energy.reduce((a, b) => Math.max(a, b), 0)
         const least = energy.reduce((a, b) => Math.min(a, b), most)
         const range = most - least || 1
         const decay = energy.map((value) => strength * 2 ** ((alpha * (most - value)) / range))
-        pullInPlace(partition, decay, { weights, gradients })
+        pullInPlace(partition, decay, { weights, gradients, rate })
       }
     },
     restarts: (steps) => [steps],

@@ -22,17 +22,21 @@ export function sizes({ count, of }: Partition): Int32Array {
   return found
 }
 
-/** Adds `strength[group] · w` to the gradient of every weight in a group, in place. */
+/**
+ * Adds `strength[group] · w` to the gradient of every weight in a group, in place. A pull beyond what
+ * brings a weight to zero in one step of the given rate would throw it past zero: it is cut there.
+ */
 export function pullInPlace(
   { of }: Partition,
   strength: ArrayLike<number>,
-  { weights, gradients }: { readonly weights: ByWeight; readonly gradients: ByWeight },
+  at: { readonly weights: ByWeight; readonly gradients: ByWeight; readonly rate: number },
 ): void {
+  const most = at.rate > 0 ? 1 / at.rate : Number.POSITIVE_INFINITY
   for (const [name, group] of Object.entries(of)) {
-    const [values, gradient] = [weights[name]!, gradients[name]!]
+    const [values, gradient] = [at.weights[name]!, at.gradients[name]!]
     for (let i = 0; i < group.length; i++) {
       const id = group[i]!
-      if (id >= 0) gradient[i]! += strength[id]! * values[i]!
+      if (id >= 0) gradient[i]! += Math.min(most, strength[id]!) * values[i]!
     }
   }
 }

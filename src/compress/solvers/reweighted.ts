@@ -65,11 +65,11 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
       renew(run, tensors, medians)
       return { data: { round: 0, medians, penalty: 0 }, tensors }
     },
-    adjust({ targets, weights }, { tensors }, gradients) {
+    adjust({ targets, weights, rate }, { tensors }, gradients) {
       targets.forEach((target, t) => {
         target.partitions.forEach((partition, p) => {
           const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * lambda * alpha)
-          pullInPlace(partition, strength, { weights, gradients })
+          pullInPlace(partition, strength, { weights, gradients, rate })
         })
       })
     },

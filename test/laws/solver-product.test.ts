@@ -1,0 +1,103 @@
+// Every structure × every solver × every criterion, on a task without an engine: the budget is met, a
+// pause changes nothing, the same run gives the same, and masks only ever lose while they grow.
+import { describe, expect, it } from 'vitest'
+import type { Criterion, Evidence } from '../../src/compress/contracts.ts'
+import type { Plan } from '../../src/compress/plan.ts'
+import { criteria, solvers, structures } from '../../src/compress/registry.ts'
+import type { Target } from '../../src/compress/solvers/solver.ts'
+import { targetsOf } from '../../src/compress/solvers/targets.ts'
+import { findUnits } from '../../src/compress/units.ts'
+import { analyze } from '../../src/ir/analyze.ts'
+import { floatData, floats } from '../../src/tensor/tensor.ts'
+import { createRandom, deriveSeed } from '../../src/util/random.ts'
+import { Net } from '../compress/nets.ts'
+import { type Solved, solve, type Task } from '../compress/quadratic.ts'
+
+// Weights of a convolution and of a matrix product that is stored with its outputs last.
+const net = new Net(1)
+const image = net.b.input('image', 'float32', [1, 8, 6, 6])
+const features = net.op('Flatten', [
+  net.op('GlobalAveragePool', [net.conv(image, 'conv', { out: 12 })]),
+])
+const model = net.finish(net.op('MatMul', [features, net.weight('matrix', [12, 16])]))
+const units = findUnits(model, analyze(model))
+const shapes = { 'conv.weight': [12, 8, 3, 3], matrix: [16, 12] }
+const NAMES = ['conv.weight', 'matrix'] as const
+
+function scorer(criterion: Criterion): NonNullable<Task['score']> {
+  return (name, values) => {
+    const statistic = (need: string) => {
+      const random = createRandom(deriveSeed(7, `${need} ${name}`))
+      return floats(
+        model.weights.get(name).shape,
+        Array.from(values, () => random.uniform()),
+      )
+    }
+    const evidence: Evidence = {
+      name,
+      weight: floats(model.weights.get(name).shape, values),
+      statistics: Object.fromEntries(criterion.needs.map((need) => [need, statistic(need)])),
+    }
+    return floatData(criterion.score(evidence)).map(Math.abs)
+  }
+}
+
+const random = createRandom(3)
+const goal = Object.fromEntries(
+  NAMES.map((name) => [name, floatData(model.weights.get(name)).map(() => random.normal())]),
+)
+const start = Object.fromEntries(NAMES.map((name) => [name, floatData(model.weights.get(name))]))
+
+function taskOf(structure: string, criterion: Criterion, extra: Partial<Task> = {}): Task {
+  const mask: Record<string, Plan['mask'][string]> = {}
+  for (const name of NAMES) {
+    const levels = structures.named(structure).levels(shapes[name])
+    if (levels.length > 1) mask[name] = { structure, level: levels.length >> 1 }
+  }
+  const score = scorer(criterion)
+  const targets: Target[] = targetsOf(
+    model,
+    { format: 1, keep: {}, mask },
+    { units, score: (name) => score(name, start[name]!) },
+  )
+  // Curvatures differ, so that what a weight is worth is not what its size is.
+  const gradient: Task['gradient'] = (weights) =>
+    Object.fromEntries(
+      NAMES.map((name) => [
+        name,
+        weights[name]!.map((value, i) => (0.2 + 0.1 * (i % 8)) * (value - goal[name]![i]!)),
+      ]),
+    )
+  return { targets, start, gradient, steps: 20, rate: 0.3, score, ...extra }
+}
+
+function expectMet(task: Task, { masks, weights, keep }: Solved, label: string): void {
+  task.targets.forEach((target, i) => {
+    const mask = masks[target.name]!
+    // What is kept is what the structure allows to keep at that level.
+    const again = target.project({ [target.name]: Float32Array.from(mask) }, keep![i])
+    expect(
+      mask.every((bit, at) => bit <= again[target.name]![at]!),
+      label,
+    ).toBe(true)
+    expect(keep![i], label).toBeGreaterThanOrEqual(target.keep)
+    expect(
+      weights[target.name]!.every((value, at) => mask[at] === 1 || value === 0),
+      label,
+    ).toBe(true)
+  })
+}
+
+describe.each(structures.all.map(({ name }, s) => [name, s] as const))('%s', (structure, s) => {
+  it('meets the plan under every solver, and a pause changes nothing', () => {
+    solvers.all.forEach((solver, k) => {
+      // Along the diagonals every criterion meets every structure and every solver.
+      const criterion = criteria.all[(s + k) % criteria.all.length]!
+      const task = taskOf(structure, criterion)
+      const whole = solve(solver, task)
+      expectMet(task, whole, `${solver.name}, ${criterion.name}`)
+      const resumed = solve(solver, taskOf(structure, criterion, { pause: 7 }))
+      expect(resumed).toEqual(whole)
+    })
+  })
+})
