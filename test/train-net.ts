@@ -4,8 +4,16 @@ import { float, int, intList, type Model } from '../src/ir/graph.ts'
 import { floats, sizeOf } from '../src/tensor/tensor.ts'
 import { createRandom } from '../src/util/random.ts'
 
+/** How to build one. */
+export interface SmallNetOptions {
+  readonly seed: number
+  readonly width?: number
+  /** Joins the input of the last convolution from two branches by Concat. */
+  readonly joined?: boolean
+}
+
 /** Builds the network with seeded weights: input `image` [batch, 3, 32, 32], output `logits` [batch, 10]. */
-export function smallNet({ seed, width = 8 }: { seed: number; width?: number }): Model {
+export function smallNet({ seed, width = 8, joined = false }: SmallNetOptions): Model {
   const random = createRandom(seed)
   const b = new GraphBuilder()
   const weight = (name: string, shape: readonly number[], scale: number) =>
@@ -38,7 +46,9 @@ export function smallNet({ seed, width = 8 }: { seed: number; width?: number }):
   x = b.op('Relu', [convNorm(x, 'stem', { to: width, stride: 2 })])
   const branch = convNorm(x, 'inner', { to: width, stride: 1 })
   x = b.op('Relu', [b.op('Add', [x, branch])])
+  const side = joined ? b.op('Relu', [convNorm(x, 'side', { to: width, stride: 2 })]) : undefined
   x = b.op('Relu', [convNorm(x, 'down', { to: 2 * width, stride: 2 })])
+  if (side !== undefined) x = b.op('Concat', [x, side], { axis: int(1) })
   x = b.op('Relu', [convNorm(x, 'last', { to: 4 * width, stride: 2 })])
   x = b.op('Flatten', [b.op('GlobalAveragePool', [x])], { axis: int(1) })
   const classifier = weight('classifier.weight', [10, 4 * width], Math.sqrt(1 / (4 * width)))

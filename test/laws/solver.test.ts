@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cut } from '../../src/compress/cut.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { solvers, structures } from '../../src/compress/registry.ts'
 import type { Solver } from '../../src/compress/solvers/solver.ts'
@@ -11,9 +12,11 @@ import { presetImage } from '../../src/data/describe.ts'
 import { generateImages } from '../../src/data/readers/generated.ts'
 import { createEngine } from '../../src/exec/create.ts'
 import type { Engine } from '../../src/exec/engine.ts'
+import { analyze } from '../../src/ir/analyze.ts'
 import type { Model } from '../../src/ir/graph.ts'
-import { floatData, sizeOf } from '../../src/tensor/tensor.ts'
+import { floatData, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { sgd } from '../../src/train/optimizers.ts'
+import { createRandom } from '../../src/util/random.ts'
 import { smallNet } from '../train-net.ts'
 
 const description = presetImage('imagenet-half', { shape: [1, 3, 32, 32] })
@@ -83,6 +86,21 @@ describe.each(solvers.all.map((solver) => [solver.name, solver] as const))('%s',
     expectMet(result)
   })
 
+  it('trains the network that is cut', async () => {
+    const joined = smallNet({ seed: 2, width: 4, joined: true })
+    const narrow: Plan = {
+      format: 1,
+      keep: { 'stem.weight': 3, 'down.weight': 5, 'side.weight': 2, 'last.weight': 9 },
+      mask: {},
+    }
+    const result = await sparsify(joined, request(solver, { plan: narrow }))
+    const small = cut(result.model, analyze(result.model), result.kept)
+    for (const [name, keep] of Object.entries(result.plan!.keep))
+      expect(small.weights.get(name).shape[0]).toBe(keep)
+    const [masked, after] = await Promise.all([logitsOf(result.model), logitsOf(small)])
+    after.forEach((value, i) => expect(value).toBeCloseTo(masked[i]!, 5))
+  })
+
   it('continues an interrupted run to the same bytes', async () => {
     const whole = await sparsify(model, request(solver))
     for (const dies of [3, 7]) {
@@ -100,6 +118,18 @@ describe.each(solvers.all.map((solver) => [solver.name, solver] as const))('%s',
     }
   })
 })
+
+async function logitsOf(trained: Model): Promise<Float32Array> {
+  const session = await engine.session(trained)
+  const random = createRandom(1)
+  const image = floats(
+    [4, 3, 32, 32],
+    Float32Array.from({ length: 4 * 3 * 32 * 32 }, () => random.normal()),
+  )
+  const { logits } = await session.run({ image })
+  await session.release()
+  return floatData(logits!)
+}
 
 function bytesOf(trained: Model): Record<string, string> {
   return Object.fromEntries(
