@@ -3,11 +3,17 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { structures } from '../src/compress/registry.ts'
+import { GraphBuilder } from '../src/ir/builder.ts'
 import { subjectOf } from '../src/profile/layers.ts'
+import { kindsOf, maskedTime, nearestLevel } from '../src/profile/masks.ts'
 import { compare, median, percentile } from '../src/profile/measure.ts'
 import { Workbench } from '../src/profile/prepare.ts'
-import { priceSubject, widthLevels } from '../src/profile/price.ts'
+import { priceSubject } from '../src/profile/price.ts'
 import { PriceTable } from '../src/profile/table.ts'
+import { measuredWhole } from '../src/profile/whole.ts'
+import { widthLevels } from '../src/profile/widths.ts'
+import { floats } from '../src/tensor/tensor.ts'
 import { resnetCifar } from '../src/zoo/resnet-cifar.ts'
 
 let folder: string
@@ -72,21 +78,24 @@ describe('PriceTable', () => {
 })
 
 describe('priceSubject()', () => {
-  it('widths fall in steps of four to an eighth, small classes by shares', () => {
-    expect(widthLevels(64)).toEqual([64, 48, 32, 16, 8])
+  const timing = { rounds: 3, roundMs: 1, warmupMs: 2 }
+
+  it('widths fall in multiples of four to an eighth, small classes by shares', () => {
+    expect(widthLevels(64)).toEqual([64, 40, 24, 8])
     expect(widthLevels(16)).toEqual([16, 12, 8, 4])
-    expect(widthLevels(6)).toEqual([6, 5, 3, 2, 1])
+    expect(widthLevels(6)).toEqual([6, 4, 2, 1])
   })
 
   it('predicts measured points exactly, narrower never dearer, and scales to the whole model', async () => {
     const subject = subjectOf(resnetCifar({ blocks: 1, widths: [8, 16], size: 8, seed: 1 }))
-    const bench = new Workbench()
+    const bench = new Workbench({ timing })
     const table = PriceTable.open(join(folder, 'c'), {
       target: 'wasm',
       engine: process.versions.v8,
       threads: 1,
     })
-    const pricing = await priceSubject(subject, table, { bench, wholeMs: 1 })
+    const options = { bench, wholeMs: 1, timing, masks: false }
+    const pricing = await priceSubject(subject, table, options)
     const plan = (keep: Record<string, number>) => ({ format: 1 as const, keep, mask: {} })
     expect(pricing.price(plan({}))).toBeCloseTo(1, 6)
     const open = subject.units.classes.filter(({ frozen }) => frozen === undefined)
@@ -98,8 +107,65 @@ describe('priceSubject()', () => {
       })
     }
     const size = table.size
-    await priceSubject(subject, table, { bench, wholeMs: 1 })
+    await priceSubject(subject, table, options)
     expect(table.size).toBe(size)
     await bench.close()
   }, 120_000)
+})
+
+describe('masks', () => {
+  const convolution = (kernel: number) => {
+    const b = new GraphBuilder()
+    const weight = floats([16, 16, kernel, kernel], new Float32Array(256 * kernel ** 2).fill(1))
+    const value = b.op('Conv', [b.input('x', 'float32', [1, 16, 8, 8]), b.constant(weight, 'w')])
+    b.output(b.op('Relu', [value]), 'y')
+    return subjectOf(b.build())
+  }
+
+  it('structures that kernels do not tell apart are one kind; whole units are no mask', () => {
+    const kinds = kindsOf(convolution(1).layers[0]!)
+    const names = kinds.map(({ structures }) => structures.map(({ name }) => name))
+    expect(names.flat()).toContain('element/2')
+    expect(names.flat()).not.toContain('filter')
+    expect(names.flat()).not.toContain('channel')
+    const shared = kinds.find(({ name }) => name === 'shared, shared by 4')!
+    expect(shared.structures.map(({ name }) => name)).toContain('element/4')
+    expect(kindsOf(convolution(3).layers[0]!).map(({ name }) => name)).toContain('pattern')
+  })
+
+  it('the time of a mask is linear in density, and in what is left of the weight', () => {
+    const curve = {
+      kind: { name: 'element', structures: [] },
+      narrow: 0.25,
+      densities: [0.5, 0.25],
+      fullMs: [8, 4],
+      narrowMs: [3, 1],
+    }
+    expect(maskedTime(curve, 0.375, 1)).toBe(6)
+    expect(maskedTime(curve, 0.25, 0.625)).toBe(2.5)
+    expect(maskedTime(curve, 0.5, 0.125)).toBe(1.5)
+  })
+
+  it('a sparser plan never costs more, and what is not faster is not offered', async () => {
+    const subject = convolution(3)
+    const timing = { rounds: 3, roundMs: 1, warmupMs: 2 }
+    const bench = new Workbench({ timing })
+    const scope = { target: 'wasm' as const, engine: process.versions.v8, threads: 1 }
+    const table = PriceTable.open(join(folder, 'd'), scope)
+    const wholeMs = await measuredWhole(subject.model, { bench, table })
+    const pricing = await priceSubject(subject, table, { bench, wholeMs, timing })
+    const [masks] = pricing.masks
+    expect(masks!.offered.length > 0).toBe(masks!.refused === '')
+    const price = (structure: string, level: number) =>
+      pricing.price({ format: 1, keep: {}, mask: { w: { structure, level } } })
+    for (const name of masks!.offered) {
+      const { shape } = subject.layers[0]!.masks!
+      const structure = structures.named(name)
+      const levels = [0.5, 0.25, 0.125].map((keep) => nearestLevel(structure, shape, keep))
+      const prices = levels.map((level) => price(name, level))
+      expect(prices[1]).toBeLessThanOrEqual(prices[0]! * 1.05)
+      expect(prices[2]).toBeLessThanOrEqual(prices[1]! * 1.05)
+    }
+    expect(price('filter', 5)).toBeCloseTo(pricing.price({ format: 1, keep: {}, mask: {} }), 9)
+  }, 60_000)
 })

@@ -1,7 +1,8 @@
 // Which nodes carry the time, how their widths follow the plan, and a one-node model of each at any width.
 import { cut } from '../compress/cut.ts'
+import { type Maskable, maskables } from '../compress/maskable.ts'
 import type { Plan } from '../compress/plan.ts'
-import { classesCarried, findUnits, planShapes, unitAxes, type UnitMap } from '../compress/units.ts'
+import { classesCarried, findUnits, planShapes, type UnitMap, unitAxes } from '../compress/units.ts'
 import { type Analysis, analyze } from '../ir/analyze.ts'
 import { emptyModel, GraphBuilder } from '../ir/builder.ts'
 import { type Model, type Node, opName } from '../ir/graph.ts'
@@ -15,6 +16,8 @@ export interface PricedLayer {
   /** Values whose unit axis gives the two widths; undefined where the width is fixed. */
   readonly readValue: string | undefined
   readonly madeValue: string | undefined
+  /** The weight that structures may mask; undefined where it has none. */
+  readonly masks: Maskable | undefined
 }
 
 /** A model with everything that prices and plans refer to. */
@@ -29,6 +32,7 @@ export interface Subject {
 export function subjectOf(model: Model): Subject {
   const analysis = analyze(model)
   const units = findUnits(model, analysis)
+  const weights = maskables(units, (name) => analysis.types.get(name)!.shape)
   const cuttable = (value: string): string[] => {
     const carried = classesCarried(units, value)
     return carried.flatMap(({ name, frozen }) => (frozen === undefined ? [name] : []))
@@ -46,6 +50,7 @@ export function subjectOf(model: Model): Subject {
         makes,
         readValue: reads.length > 0 ? read : undefined,
         madeValue: makes.length > 0 ? made : undefined,
+        masks: node.inputs.map((name) => weights.get(name)).find((found) => found !== undefined),
       }
     })
   return { model, analysis, units, layers }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type DeviceFacts, deviceFacts } from './device.ts'
+import { kernelVersion } from './kernel-version.ts'
 import type { TargetName } from './target.ts'
 
 const tableSchema = z.object({
@@ -23,9 +24,6 @@ export interface TableScope {
   readonly engine: string
   readonly threads: number
 }
-
-/** Version of our own kernels: prices of older ones do not hold. */
-const KERNELS = 2
 
 /** Prices on disk. Reads see what was measured before; `save` writes atomically. */
 export class PriceTable {
@@ -48,7 +46,7 @@ export class PriceTable {
       architecture: device.architecture,
       cpu: device.cpu,
       v8: majorOf(device.v8),
-      kernels: scope.target === 'wasm' ? KERNELS : 0,
+      kernels: scope.target === 'wasm' ? kernelVersion() : '',
     }
     const digest = createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 12)
     const path = join(folder, `prices-${scope.target}-${digest}.json`)

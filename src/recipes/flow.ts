@@ -10,6 +10,7 @@ import type { Comparison } from '../profile/measure.ts'
 import { Workbench } from '../profile/prepare.ts'
 import { type Pricing, priceSubject } from '../profile/price.ts'
 import { PriceTable } from '../profile/table.ts'
+import { measuredWhole } from '../profile/whole.ts'
 import { checkDescription } from '../train/check-description.ts'
 import { OptionError } from '../util/errors.ts'
 import { compareEverywhere, speedupOn } from './compare-everywhere.ts'
@@ -19,7 +20,6 @@ import type { CompressRequest, CompressResult, FlowEvent, Quality, Recipe } from
 import { fingerprintOfModel, Steps } from './steps.ts'
 import { judgeFor, type Lesson, lessonFor } from './teach.ts'
 import { waysOn } from './ways-on.ts'
-import { measuredWhole } from './whole-time.ts'
 
 /** Runs a request: the recipe's `compress` between measuring what is there and measuring what came out. */
 export async function runFlow(
@@ -27,9 +27,12 @@ export async function runFlow(
   request: CompressRequest,
   {
     onEvent,
+    masks = false,
     compress,
   }: {
     readonly onEvent: (event: FlowEvent) => void
+    /** Price masks too; default false. */
+    readonly masks?: boolean
     readonly compress: (context: FlowContext) => Promise<Progress>
   },
 ): Promise<CompressResult> {
@@ -48,7 +51,7 @@ export async function runFlow(
     const { wholeMs, before } = await baseline({ ...start, request, engine, bench, table })
     const budgetMs = budgetOf(request, wholeMs)
     const subject = subjectOf(original)
-    const pricing = await prices(subject, { steps, request, bench, table, wholeMs })
+    const pricing = await prices(subject, { steps, request, bench, table, wholeMs, masks })
     const note = (text: string) => void notes.push(text)
     const context = {
       ...start,
@@ -182,25 +185,25 @@ async function prices(
     bench,
     table,
     wholeMs,
-  }: Pick<FlowContext, 'steps' | 'request' | 'bench' | 'table' | 'wholeMs'>,
+    masks,
+  }: Pick<FlowContext, 'steps' | 'request' | 'bench' | 'table' | 'wholeMs'> & { masks: boolean },
 ): Promise<Pricing> {
-  const { signal } = request
+  const { signal, timing } = request
+  const options = { bench, wholeMs, masks, timing, ...(signal && { signal }) }
   let pricing: Pricing | undefined
   await steps.run(
     { name: 'prices', title: `Pricing layers on ${request.target}` },
     async (report) => {
       pricing = await priceSubject(subject, table, {
-        bench,
-        wholeMs,
+        ...options,
         onProgress: (done, detail) => report(done, undefined, detail),
-        ...(signal && { signal }),
       })
       const { points } = pricing
       return { data: null, summary: `${points} prices for ${subject.layers.length} layers` }
     },
   )
   // A replayed step left its prices in the table: reading them measures nothing.
-  return pricing ?? priceSubject(subject, table, { bench, wholeMs })
+  return pricing ?? priceSubject(subject, table, options)
 }
 
 async function figures(

@@ -2,6 +2,7 @@
 // Shen et al. 2022, "Structural Pruning via Latency-Saliency Knapsack" (arXiv 2210.06659).
 import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
+import { measuredRatio } from '../profile/whole.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
@@ -9,7 +10,6 @@ import { type Narrowed, narrow } from './narrow.ts'
 import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
 import { recover } from './recover.ts'
 import type { ReportProgress } from './steps.ts'
-import { measuredRatio } from './whole-time.ts'
 
 /** Rounds of narrowing. HALP takes 30 steps of 40 iterations; four longer ones cost fewer sessions. */
 const ROUNDS = 4
