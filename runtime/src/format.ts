@@ -114,8 +114,17 @@ export interface BundleCode extends BundleFile {
   readonly features: readonly ('simd128' | 'relaxed-simd')[]
 }
 
-/** Everything the runtime needs to know. */
-export interface Manifest {
+/** One way through a model: its own inputs and outputs over the weights of the bundle. */
+export interface BundleEntry {
+  readonly name: string
+  readonly inputs: readonly BundleInput[]
+  readonly outputs: readonly BundleOutput[]
+  /** In an order in which copying loses nothing; the input may be one of another entry. */
+  readonly state?: readonly BundleState[]
+}
+
+/** Everything the runtime needs to know; it begins with the usual entry. */
+export interface Manifest extends BundleEntry {
   readonly format: 'tersor-bundle'
   readonly version: number
   readonly name: string
@@ -125,12 +134,12 @@ export interface Manifest {
   readonly code: BundleCode
   /** The same program, faster, for engines that have relaxed SIMD; `code` is for the others. */
   readonly relaxed?: BundleCode
-  readonly inputs: readonly BundleInput[]
-  readonly outputs: readonly BundleOutput[]
   /** Absent where the model is too small to be shared out. */
   readonly threads?: BundleThreads
-  /** In an order in which copying loses nothing. */
-  readonly state?: readonly BundleState[]
+  /** Name of the usual entry, where there are more. */
+  readonly entry?: string
+  /** The other entries: their code is `run1`, `run2` … */
+  readonly further?: readonly BundleEntry[]
 }
 
 /** File name of the manifest in a bundle folder. */
@@ -203,31 +212,41 @@ export function checkManifest(value: unknown): Manifest {
   manifestForm(value, '')
   // Every field has the type it claims, as checked above.
   const manifest = value as Manifest
-  const { memoryBytes, weights, inputs, outputs, threads, state = [] } = manifest
+  const { memoryBytes, weights, threads } = manifest
   if (memoryBytes > 2 ** 32) fail('"memoryBytes" exceeds 4 GiB')
   checkWeights(weights, memoryBytes)
-  inputs.forEach((input, i) => {
-    const end = checkPlace(input, `"inputs[${i}]"`, memoryBytes)
-    if (input.address < weights.address + weights.memoryBytes && end > weights.address)
-      fail(`"inputs[${i}]" lies in the weights`)
-  })
-  outputs.forEach((output, i) => {
-    checkPlace(output, `"outputs[${i}]"`, memoryBytes)
-  })
-  if (outputs.length === 0) fail('the bundle has no outputs')
+  checkEntry(manifest, '', manifest)
   if (threads) {
     const { scratchAddress, scratchBytes } = threads
     if (scratchAddress < memoryBytes) fail('"threads.scratchAddress" lies inside the memory')
     if (scratchAddress + scratchBytes * MOST_THREADS > 2 ** 32) fail('"threads" exceed 4 GiB')
   }
-  state.forEach(({ input, output }, i) => {
-    const to = inputs.find(({ name }) => name === input)
-    const from = outputs.find(({ name }) => name === output)
-    if (!to || !from) fail(`"state[${i}]" names no input and output`)
-    if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
-      fail(`"state[${i}]" joins values of different types`)
-  })
   return manifest
+}
+
+/** Throws BundleError where the values of an entry do not fit the memory, or its state them. */
+export function checkEntry(
+  { inputs, outputs, state = [] }: BundleEntry,
+  path: string,
+  { memoryBytes, weights, inputs: usual, further = [] }: Manifest,
+): void {
+  inputs.forEach((input, i) => {
+    const end = checkPlace(input, `"${path}inputs[${i}]"`, memoryBytes)
+    if (input.address < weights.address + weights.memoryBytes && end > weights.address)
+      fail(`"${path}inputs[${i}]" lies in the weights`)
+  })
+  outputs.forEach((output, i) => {
+    checkPlace(output, `"${path}outputs[${i}]"`, memoryBytes)
+  })
+  if (outputs.length === 0) fail('the bundle has no outputs')
+  const all = [...usual, ...further.flatMap((entry) => entry.inputs)]
+  state.forEach(({ input, output }, i) => {
+    const to = all.find(({ name }) => name === input)
+    const from = outputs.find(({ name }) => name === output)
+    if (!to || !from) fail(`"${path}state[${i}]" names no input and output`)
+    if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
+      fail(`"${path}state[${i}]" joins values of different types`)
+  })
 }
 
 const headForm = object({ format: oneOf('tersor-bundle'), version: count })
@@ -250,16 +269,23 @@ const valueForm = {
   description: object({ kind: text }),
 }
 
-const manifestForm = object({
+/** The fields of an entry. */
+export const entryForm = {
   name: text,
+  inputs: list(object({ ...valueForm, description: object({ kind: oneOf('tensor', 'image') }) })),
+  outputs: list(object(valueForm)),
+  state: optional(list(object({ input: text, output: text }))),
+}
+
+const manifestForm = object({
+  ...entryForm,
   memoryBytes: count,
   weights: weightsForm,
   code: codeForm,
   relaxed: optional(codeForm),
-  inputs: list(object({ ...valueForm, description: object({ kind: oneOf('tensor', 'image') }) })),
-  outputs: list(object(valueForm)),
   threads: optional(object({ scratchAddress: count, scratchBytes: count })),
-  state: optional(list(object({ input: text, output: text }))),
+  entry: optional(text),
+  further: optional(list(object({ inputs: list(object({})) }))),
 })
 
 // Returns where it ends.

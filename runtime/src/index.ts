@@ -38,6 +38,18 @@ export interface LoadOptions {
 /** Named inputs; a described image may be pixels or an ImageBitmap. */
 export type ModelInputs = Readonly<Record<string, ModelInput | ImageBitmap>>
 
+/** How a model is run. */
+export interface RunOptions {
+  /** Name of one of the bundle's entries. */
+  readonly entry?: string
+}
+
+/** Runs a model on this thread. */
+export type RunSync = (
+  inputs: Readonly<Record<string, ModelInput>>,
+  options?: RunOptions,
+) => Record<string, OutputTensor>
+
 /** A loaded bundle. */
 export interface Model {
   readonly name: string
@@ -49,11 +61,12 @@ export interface Model {
   readonly onlyOne: string | undefined
   /**
    * Runs once. Inputs that are state need not be given: they are what the last run left, zero before
-   * the first; outputs that are state are not copied out. Throws InputError where an input does not fit.
+   * the first; outputs that are state are not copied out. Where the bundle has several entries, the
+   * first that the inputs fit is run, or the one named. Throws InputError where an input does not fit.
    */
-  run(inputs: ModelInputs): Promise<Record<string, OutputTensor>>
+  run(inputs: ModelInputs, options?: RunOptions): Promise<Record<string, OutputTensor>>
   /** Runs on this thread; absent when the model lives in a worker. */
-  readonly runSync?: (inputs: Readonly<Record<string, ModelInput>>) => Record<string, OutputTensor>
+  readonly runSync?: RunSync
   /** Sets all state to zero: the next run starts a new sequence. */
   reset(): Promise<void>
   /** Frees the memory, stops the worker. */
@@ -82,8 +95,8 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
       const loaded = (await remote.ask(question, onProgress)) as Loaded
       return modelOf({
         ...loaded,
-        run: async (inputs) =>
-          (await remote.ask({ kind: 'run', inputs })) as Record<string, OutputTensor>,
+        run: async (inputs, entry) =>
+          (await remote.ask({ kind: 'run', inputs, entry })) as Record<string, OutputTensor>,
         reset: async () => void (await remote.ask({ kind: 'reset' })),
         dispose: remote.stop,
       })
@@ -96,15 +109,15 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
   const { loadInstance } = await import('./instance.ts')
   const made = await loadInstance(source, { threads, spawn, ...(onProgress && { onProgress }) })
   let instance: typeof made | undefined = made
-  const runSync = (inputs: Readonly<Record<string, ModelInput>>) => {
+  const runSync: RunSync = (inputs, { entry } = {}) => {
     if (instance === undefined) throw new InputError(DISPOSED)
-    return instance.run(inputs)
+    return instance.run(inputs, entry)
   }
   return modelOf({
     manifest: made.manifest,
     threads: made.threads,
     onlyOne: made.onlyOne,
-    run: async (inputs) => runSync(inputs),
+    run: async (inputs, entry) => runSync(inputs, entry === undefined ? {} : { entry }),
     runSync,
     reset: async () => {
       if (instance === undefined) throw new InputError(DISPOSED)
@@ -122,12 +135,21 @@ function modelOf({
   run,
   ...how
 }: Loaded & {
-  run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, OutputTensor>>
-  runSync?: NonNullable<Model['runSync']>
+  run(
+    inputs: Readonly<Record<string, ModelInput>>,
+    entry: string | undefined,
+  ): Promise<Record<string, OutputTensor>>
+  runSync?: RunSync
   reset(): Promise<void>
   dispose(): void
 }): Model {
-  return { name, inputs, outputs, ...how, run: async (given) => run(withPixels(given)) }
+  return {
+    name,
+    inputs,
+    outputs,
+    ...how,
+    run: async (given, { entry } = {}) => run(withPixels(given), entry),
+  }
 }
 
 // A worker does not know where its page lies; messages carry neither a URL nor what else parts have.

@@ -2,7 +2,7 @@
 
 import type { imageTensor, Pixels } from './describe.ts'
 import { InputError } from './errors.ts'
-import type { BoundValue, BundleInput, Manifest } from './format.ts'
+import type { BoundValue, BundleEntry, BundleInput, Manifest } from './format.ts'
 import { type BundleSource, openBundle } from './source.ts'
 import type { TeamOptions } from './threads.ts'
 import { startProgram } from './wasm.ts'
@@ -40,7 +40,8 @@ export interface Instance {
   readonly threads: number
   /** Why there is one thread where more were asked for. */
   readonly onlyOne: string | undefined
-  run(inputs: Readonly<Record<string, ModelInput>>): Record<string, OutputTensor>
+  /** Runs one way through the model: the one named, else the first that the inputs fit. */
+  run(inputs: Readonly<Record<string, ModelInput>>, entry?: string): Record<string, OutputTensor>
   /** Sets all state to zero, as it is before the first run. */
   reset(): void
   /** Ends its further threads. */
@@ -69,23 +70,30 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
   const { manifest } = bundle
   // Few bundles take images: the others do without the code for them.
   const isImage = ({ description }: BundleInput) => description.kind === 'image'
-  const images = manifest.inputs.some(isImage) ? await import('./describe.ts') : undefined
-  images?.checkImages(manifest.inputs)
+  const ways = [manifest, ...(manifest.further ?? [])]
+  const all = ways.flatMap(({ inputs }) => inputs)
+  const images = all.some(isImage) ? await import('./describe.ts') : undefined
+  images?.checkImages(all)
+  const entries = ways.length > 1 ? await import('./entries.ts') : undefined
+  entries?.checkFurther(manifest)
   const { memory, run, threads, onlyOne, stop } = await startProgram(bundle, options)
   return {
     manifest,
     threads,
     onlyOne,
-    run: (inputs) => {
-      writeInputs(manifest, inputs, { memory, images })
-      run()
-      const results = readOutputs(manifest, memory)
-      keepState(manifest, memory)
+    run: (inputs, entry) => {
+      const chosen = entries?.chooseEntry(manifest, inputs, entry) ?? 0
+      const way = ways[chosen]!
+      writeInputs(way, inputs, { memory, images, ways })
+      run(chosen)
+      const results = readOutputs(way, memory)
+      keepState(way, ways, memory)
       return results
     },
     reset: () => {
-      for (const { to } of statesOf(manifest))
-        new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
+      for (const way of ways)
+        for (const { to } of statesOf(way, ways))
+          new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
     },
     stop,
   }
@@ -94,28 +102,34 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
 /** What inputs are written with. */
 interface Hands {
   readonly memory: WebAssembly.Memory
+  readonly ways: readonly BundleEntry[]
   /** Present where an input is an image. */
   readonly images: { readonly imageTensor: typeof imageTensor } | undefined
 }
 
 function writeInputs(
-  manifest: Manifest,
+  way: BundleEntry,
   inputs: Readonly<Record<string, ModelInput>>,
   hands: Hands,
 ): void {
-  const known = manifest.inputs.map(({ name }) => name)
+  const known = way.inputs.map(({ name }) => name)
   for (const name of Object.keys(inputs))
     if (!known.includes(name))
       throw new InputError(
         `Cannot run: the model has no input "${name}"; it has ${known.map((n) => `"${n}"`).join(', ')}`,
       )
-  for (const input of manifest.inputs) {
+  for (const input of way.inputs) {
     const given = inputs[input.name]
-    if (given === undefined && manifest.state?.some((state) => state.input === input.name)) continue
+    if (given === undefined && isState(input.name, hands.ways)) continue
     if (given === undefined)
       throw new InputError(`Cannot run: the input "${input.name}" is missing`)
     writeInput(input, given, hands)
   }
+}
+
+/** True for an input that an entry leaves for the next run. */
+export function isState(input: string, ways: readonly BundleEntry[]): boolean {
+  return ways.some(({ state }) => state?.some((item) => item.input === input))
 }
 
 function writeInput(input: BundleInput, given: ModelInput, { memory, images }: Hands): void {
@@ -158,7 +172,8 @@ function checkedData(
   return given.data
 }
 
-function isPixels(value: object): value is Pixels {
+/** True for an image that is given as its pixels. */
+export function isPixels(value: object): value is Pixels {
   return 'width' in value && 'height' in value
 }
 
@@ -171,10 +186,10 @@ function pixelsFor(input: BundleInput, pixels: Pixels, images: Hands['images']):
   return images.imageTensor(pixels, description)
 }
 
-function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<string, OutputTensor> {
+function readOutputs(way: BundleEntry, memory: WebAssembly.Memory): Record<string, OutputTensor> {
   const outputs: Record<string, OutputTensor> = {}
-  for (const output of manifest.outputs) {
-    if (manifest.state?.some((state) => state.output === output.name)) continue
+  for (const output of way.outputs) {
+    if (way.state?.some((state) => state.output === output.name)) continue
     const { name, dtype, shape, storage, address } = output
     const size = sizeOf(output)
     const from =
@@ -190,17 +205,22 @@ function readOutputs(manifest: Manifest, memory: WebAssembly.Memory): Record<str
   return outputs
 }
 
-function keepState(manifest: Manifest, memory: WebAssembly.Memory): void {
+function keepState(
+  way: BundleEntry,
+  ways: readonly BundleEntry[],
+  memory: WebAssembly.Memory,
+): void {
   const bytes = new Uint8Array(memory.buffer)
-  for (const { from, to } of statesOf(manifest))
-    bytes.copyWithin(to.address, from.address, from.address + sizeOf(from) * 4)
+  for (const { from, to } of statesOf(way, ways))
+    if (from.address !== to.address)
+      bytes.copyWithin(to.address, from.address, from.address + sizeOf(from) * 4)
 }
 
 // The manifest was checked: both ends exist and fit.
-function statesOf({ state = [], inputs, outputs }: Manifest) {
+function statesOf({ state = [], outputs }: BundleEntry, ways: readonly BundleEntry[]) {
   return state.map(({ input, output }) => ({
     from: outputs.find(({ name }) => name === output)!,
-    to: inputs.find(({ name }) => name === input)!,
+    to: ways.flatMap(({ inputs }) => inputs).find(({ name }) => name === input)!,
   }))
 }
 

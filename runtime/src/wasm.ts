@@ -7,7 +7,9 @@ import { type OpenBundle, verify } from './source.ts'
 import type { Team, TeamOptions } from './threads.ts'
 
 /** A program in memory. */
-export interface Program extends Team {
+export interface Program extends Pick<Team, 'memory' | 'stop'> {
+  /** Runs an entry once, by its number. */
+  run(entry: number): void
   readonly threads: number
   /** Why there is one thread where more were asked for. */
   readonly onlyOne: string | undefined
@@ -47,7 +49,8 @@ export async function startProgram(
 }
 
 // Why a bundle can have only one thread here; undefined where it can have more.
-function whyOneThread({ threads }: Manifest): string | undefined {
+function whyOneThread({ threads, further }: Manifest): string | undefined {
+  if (further) return 'it has several entries'
   if (threads === undefined) return 'nothing in it is worth sharing'
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
     return 'no shared memory: the page needs COOP and COEP'
@@ -64,24 +67,25 @@ function newMemory({ memoryBytes }: Manifest): WebAssembly.Memory {
 }
 
 async function compileAlone(
-  { code: { features } }: Manifest,
+  { code: { features }, further = [] }: Manifest,
   code: Uint8Array,
   memory: WebAssembly.Memory,
-): Promise<() => void> {
-  let run: unknown
+): Promise<(entry: number) => void> {
+  let exports: WebAssembly.Exports
   try {
     // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
     const imports = { env: { memory } }
     const made = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, imports)
-    run = made.instance.exports.run
+    exports = made.instance.exports
   } catch (error) {
     throw new BundleError(
       `Cannot load the bundle: this engine rejects its code, which needs ${features.join(' and ')} (${(error as Error).message})`,
     )
   }
-  if (typeof run !== 'function')
+  const runs = Array.from({ length: 1 + further.length }, (_, i) => exports[`run${i || ''}`])
+  if (!runs.every((run) => typeof run === 'function'))
     throw new BundleError('Cannot load the bundle: its code has no run')
-  return run as () => void
+  return (entry) => (runs[entry] as () => void)()
 }
 
 // Blocks are decoded as they come and verified meanwhile; nothing runs before all of them are.

@@ -22,6 +22,7 @@ export type Request =
       readonly id: number
       readonly kind: 'run'
       readonly inputs: Readonly<Record<string, ModelInput>>
+      readonly entry: string | undefined
     }
 
 /** What it answers; errors keep their type by name. */
@@ -60,7 +61,7 @@ async function answer(request: Request, port: Port): Promise<Reply> {
     }
     if (instance === undefined) throw new BundleError('Cannot run: no bundle is loaded')
     if (request.kind === 'reset') return { id, value: instance.reset() }
-    return { id, value: instance.run(request.inputs) }
+    return { id, value: instance.run(request.inputs, request.entry) }
   } catch (error) {
     const { name, message } = error as Error
     return { id, error: message, name }

@@ -1,51 +1,31 @@
 // Model → bundle: deploy passes → fixed sizes → kernels → program → memory → code.
-import {
-  type BundleDtype,
-  type BundleInput,
-  type BundleOutput,
-  FORMAT_VERSION,
-  type ImageDescription,
-  type Manifest,
-  type OutputDescription,
-  type TensorDescription,
-} from '@tersor/runtime/format'
+import { type BundleEntry, FORMAT_VERSION, type Manifest } from '@tersor/runtime/format'
 import type { Model } from '../ir/graph.ts'
-import type { Dtype } from '../tensor/tensor.ts'
-import { CompileError, didYouMean, invariant, OptionError } from '../util/errors.ts'
-import { planVariants } from './emit/threads.ts'
+import { CompileError, invariant } from '../util/errors.ts'
+import { planThreads } from './emit/threads.ts'
 import { emitModule } from './emit/wasm.ts'
-import { deployModel, fixModel } from './fix.ts'
-import { storageOf } from './layout.ts'
+import { type EntriesOptions, entriesOf } from './entries.ts'
+import { type BundleDescription, checkDescription, faceOf } from './face.ts'
+import { deployModel, type Fixed, fixModel } from './fix.ts'
 import { lowerProgram } from './lower.ts'
-import { type PlacedEntry, type PlacedProgram, placePrograms } from './place.ts'
+import { type PlacedProgram, placePrograms } from './place.ts'
 import { Pool } from './pool.ts'
 import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
 import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
-import { relaxedFunction } from './tile/build.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
-/** What inputs and outputs mean; it travels in the bundle. */
-export interface BundleDescription {
-  readonly inputs?: Readonly<Record<string, ImageDescription | TensorDescription>>
-  readonly outputs?: Readonly<Record<string, OutputDescription>>
-}
-
 /** How to compile. */
-export interface CompileOptions {
+export interface CompileOptions extends EntriesOptions {
   readonly target?: 'wasm'
-  /** Size of a dynamic first dimension (default 1). */
-  readonly batch?: number
-  /** Sizes of other dynamic dimensions by name (default 1). */
-  readonly bindings?: Readonly<Record<string, number>>
   readonly description?: BundleDescription
   /** Outputs that are the next run's inputs, output name → input name: they stay in memory. */
   readonly state?: Readonly<Record<string, string>>
   /**
    * Relaxed-SIMD multiply-add: faster where it exists (Chrome 114, Node 22), invalid elsewhere.
-   * Default: code with and code without it, the runtime chooses; true or false: only that code.
+   * Default: code with and without it, the runtime chooses; true or false: only that code.
    */
   readonly fma?: boolean
   /** Export every kernel function by name, to time it alone. */
@@ -77,62 +57,51 @@ export interface Compiled {
  * Throws CompileError that names every node no kernel runs, with the reasons.
  */
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
-  const { fma, exportKernels = false } = options
-  const bindings = bindingsOf(model, options)
-  const made = fixModel(deployModel(model, bindings))
-  const { model: fixed, analysis, selection, origins } = made
-  const named = (name: string) => origins.get(name) ?? name
+  const { fma, exportKernels = false, state = {}, description } = options
+  checkDescription(model, description)
+  const entries = entriesOf(model, options)
+  const fixed = entries.map((entry) => fixModel(deployModel(entry.model, entry.bindings)))
   const pool = new Pool()
-  const lowered = lowerProgram(made, pool)
-  const placed = placePrograms([lowered], pool)
+  const programs = fixed.map((each) => lowerProgram(each, pool))
+  const placed = placePrograms(programs, pool, new Set(Object.values(state)))
+  const named = (name: string) => originOf(fixed, name)
   const steps = placed.steps.map((step) => ({ ...step, nodes: step.nodes.map(named) }))
   const program = { ...placed, steps }
-  const report = selection.report.map((entry) => ({ ...entry, node: named(entry.node) }))
+  const report = fixed.flatMap(({ selection }) =>
+    selection.report.map((entry) => ({ ...entry, node: named(entry.node) })),
+  )
   const functions = [...new Set(program.steps.map((step) => step.function))]
-  const relaxedFunctions = functions.map(relaxedFunction)
-  const problems = [...functions, ...relaxedFunctions].flatMap(checkTile)
+  const problems = functions.flatMap(checkTile)
   invariant(problems.length === 0, problems.join('; '))
   const pages = Math.ceil(program.memoryBytes / 65536)
   if (pages > PAGE_LIMIT)
     throw new CompileError(
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
-  const [{ run, addressOf }] = program.entries as [PlacedEntry]
-  const variants = [functions, relaxedFunctions]
-  const plans = planVariants(variants, run, program.memoryBytes)
-  const [threads] = plans
+  const [run, ...further] = program.entries.map((entry) => entry.run)
+  // Threads walk through one program; what else there is runs on the first.
+  const threads = further.length > 0 ? undefined : planThreads(functions, run!, program.memoryBytes)
   const emit = (fma: boolean) =>
     emitModule({
-      functions: variants[Number(fma)]!,
-      run,
+      functions,
+      run: run!,
+      further,
       memory: { kind: 'import', pages },
       fma,
       exportKernels,
-      threads: plans[Number(fma)],
+      threads,
     })
   const code = emit(fma ?? false)
   const relaxed = fma === undefined ? emit(true) : undefined
-  const { description } = options
-  checkDescription(model, description)
-  for (const [name, image] of Object.entries(description?.inputs ?? {}))
-    checkImage(name, image, analysis.types.get(name)!.shape)
-  const place = (name: string) => {
-    const { dtype, shape } = analysis.types.get(name)!
-    const found = [...lowered.inputs, ...lowered.outputs].find((value) => value.name === name)!
-    return { name, ...storedAs(name, dtype), shape, address: addressOf(found.buffer) }
-  }
-  const inputs = fixed.graph.inputs.map(
-    ({ name }): BundleInput => ({
-      ...place(name),
-      description: description?.inputs?.[name] ?? { kind: 'tensor' },
-    }),
-  )
-  const outputs = fixed.graph.outputs.map(
-    ({ name }): BundleOutput => ({
-      ...place(name),
-      description: description?.outputs?.[name] ?? { kind: 'tensor' },
-    }),
-  )
+  const faces = entries.map(({ name = 'run' }, i): BundleEntry => {
+    const parts = { fixed: fixed[i]!, program: programs[i]!, placed: program.entries[i]! }
+    return { name, ...faceOf(parts, description) }
+  })
+  const kept = orderState(state, faces)
+  const [{ name: entry, ...face }, ...others] = faces.map((each, i) => ({
+    ...each,
+    ...(kept[i]!.length > 0 && { state: kept[i]! }),
+  })) as [BundleEntry, ...BundleEntry[]]
   const stored = storeWeights(program)
   const manifest: Manifest = {
     format: 'tersor-bundle',
@@ -154,12 +123,11 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
         features: RELAXED,
       },
     }),
-    inputs,
-    outputs,
+    ...face,
+    ...(others.length > 0 && { entry, further: others }),
     ...(threads && {
       threads: { scratchAddress: threads.scratchAddress, scratchBytes: threads.scratchBytes },
     }),
-    ...(options.state && { state: orderState(options.state, inputs, outputs) }),
   }
   return {
     manifest,
@@ -172,77 +140,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   }
 }
 
-function storedAs(name: string, dtype: Dtype): Pick<BundleInput, 'dtype' | 'storage'> {
-  const storage = storageOf(dtype)
-  if (storage === undefined)
-    throw new CompileError(
-      `Cannot compile "${name}" for wasm: its type is ${dtype}; cast it to float32 in the model`,
-    )
-  // Types with a storage are those a bundle knows.
-  return { dtype: dtype as BundleDtype, storage }
-}
-
-function bindingsOf(model: Model, options: CompileOptions): Record<string, number> {
-  const bindings: Record<string, number> = {}
-  const dynamic = new Set<string>()
-  for (const { shape } of model.graph.inputs)
-    for (const dim of shape ?? []) if (typeof dim === 'string') dynamic.add(dim)
-  for (const [name, size] of Object.entries(options.bindings ?? {})) {
-    if (!dynamic.has(name))
-      throw new OptionError(
-        `Cannot bind "${name}": the model has no such dimension${didYouMean(name, dynamic)}`,
-      )
-    if (!Number.isSafeInteger(size) || size < 1)
-      throw new OptionError(`Cannot bind "${name}" to ${size}: expected a positive integer`)
-    bindings[name] = size
-  }
-  const { batch } = options
-  if (batch === undefined) return bindings
-  if (!Number.isSafeInteger(batch) || batch < 1)
-    throw new OptionError(`Cannot compile for batch ${batch}: expected a positive integer`)
-  for (const { name, shape } of model.graph.inputs) {
-    const first = shape?.[0]
-    if (typeof first === 'string') bindings[first] ??= batch
-    else if (first !== undefined && first !== batch)
-      throw new OptionError(
-        `Cannot compile for batch ${batch}: the first dimension of "${name}" is fixed at ${first}`,
-      )
-  }
-  return bindings
-}
-
-function checkImage(
-  name: string,
-  image: ImageDescription | TensorDescription,
-  shape: readonly number[],
-): void {
-  if (image.kind !== 'image') return
-  const { width, height, colour, layout } = image
-  const channels = colour === 'gray' ? 1 : 3
-  const sizes = layout === 'nchw' ? [channels, height, width] : [height, width, channels]
-  if (shape.slice(-3).join() !== sizes.join())
-    throw new OptionError(
-      `Cannot describe "${name}" as a ${colour} image of ${width}×${height} in ${layout}: its shape is [${shape}]`,
-    )
-}
-
-function checkDescription(model: Model, description: BundleDescription | undefined): void {
-  const check = (given: object | undefined, known: string[], what: string) => {
-    for (const name of Object.keys(given ?? {}))
-      if (!known.includes(name))
-        throw new OptionError(
-          `Cannot describe the ${what} "${name}": the model has none of that name${didYouMean(name, known)}`,
-        )
-  }
-  const { inputs, outputs } = model.graph
-  check(
-    description?.inputs,
-    inputs.map((value) => value.name),
-    'input',
-  )
-  check(
-    description?.outputs,
-    outputs.map((value) => value.name),
-    'output',
-  )
+// The node in the user's file that a node of the program comes from.
+function originOf(fixed: readonly Fixed[], name: string): string {
+  return fixed.find(({ origins }) => origins.has(name))?.origins.get(name) ?? name
 }

@@ -1,10 +1,7 @@
 // `tersor compile`: ONNX → a bundle for @tersor/runtime, or C.
 import { writeBundle, writeSingleFile } from '../../compile/bundle.ts'
-import {
-  type BundleDescription,
-  type Compiled,
-  compile as compileModel,
-} from '../../compile/compile.ts'
+import { type Compiled, compile as compileModel } from '../../compile/compile.ts'
+import type { BundleDescription } from '../../compile/face.ts'
 import { identifier } from '../../compile/emit/c-names.ts'
 import { writeC } from '../../compile/emit/c-write.ts'
 import { printProgram, printReport } from '../../compile/explain.ts'

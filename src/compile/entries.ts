@@ -1,0 +1,86 @@
+// What to compile of a model: one way through it or several, over one set of weights.
+import type { Model } from '../ir/graph.ts'
+import { didYouMean, OptionError } from '../util/errors.ts'
+
+/** How one entry of a bundle differs from the model. */
+export interface EntryOptions {
+  /** Sizes of dynamic dimensions by name. */
+  readonly bindings?: Readonly<Record<string, number>>
+  /** Only these outputs: an early exit. */
+  readonly outputs?: readonly string[]
+}
+
+/** Which ways through a model are compiled. */
+export interface EntriesOptions extends Pick<EntryOptions, 'bindings'> {
+  /** Size of a dynamic first dimension (default 1). */
+  readonly batch?: number
+  /** Ways through the model by name, each for sizes or outputs of its own; the first is the usual one. */
+  readonly entries?: Readonly<Record<string, EntryOptions>>
+}
+
+/** One way through a model. */
+export interface Entry {
+  /** Absent where it is the only one. */
+  readonly name?: string
+  readonly model: Model
+  /** Sizes of its dynamic dimensions. */
+  readonly bindings: Readonly<Record<string, number>>
+}
+
+/** Returns the entries that options ask for. Throws OptionError on names the model lacks and bad sizes. */
+export function entriesOf(model: Model, options: EntriesOptions): Entry[] {
+  const { entries, batch, bindings: common } = options
+  if (entries === undefined) return [{ model, bindings: bindingsOf(model, common, batch) }]
+  const names = Object.keys(entries)
+  if (names.length === 0) throw new OptionError('Cannot compile no entries: name at least one')
+  return names.map((name) => {
+    const { bindings, outputs } = entries[name]!
+    const chosen = outputs === undefined ? model : exit(model, outputs, name)
+    return { name, model: chosen, bindings: bindingsOf(model, { ...common, ...bindings }, batch) }
+  })
+}
+
+function exit(model: Model, wanted: readonly string[], entry: string): Model {
+  const { graph } = model
+  const outputs = wanted.map((name) => {
+    const found = graph.outputs.find((value) => value.name === name)
+    if (found !== undefined) return found
+    const known = graph.outputs.map((value) => value.name)
+    throw new OptionError(
+      `Cannot compile the entry "${entry}": the model has no output "${name}"${didYouMean(name, known)}`,
+    )
+  })
+  return { ...model, graph: { ...graph, outputs } }
+}
+
+function bindingsOf(
+  model: Model,
+  given: Readonly<Record<string, number>> = {},
+  batch: number | undefined,
+): Record<string, number> {
+  const bindings: Record<string, number> = {}
+  const dynamic = new Set<string>()
+  for (const { shape } of model.graph.inputs)
+    for (const dim of shape ?? []) if (typeof dim === 'string') dynamic.add(dim)
+  for (const [name, size] of Object.entries(given)) {
+    if (!dynamic.has(name))
+      throw new OptionError(
+        `Cannot bind "${name}": the model has no such dimension${didYouMean(name, dynamic)}`,
+      )
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new OptionError(`Cannot bind "${name}" to ${size}: expected a positive integer`)
+    bindings[name] = size
+  }
+  if (batch === undefined) return bindings
+  if (!Number.isSafeInteger(batch) || batch < 1)
+    throw new OptionError(`Cannot compile for batch ${batch}: expected a positive integer`)
+  for (const { name, shape } of model.graph.inputs) {
+    const first = shape?.[0]
+    if (typeof first === 'string') bindings[first] ??= batch
+    else if (first !== undefined && first !== batch)
+      throw new OptionError(
+        `Cannot compile for batch ${batch}: the first dimension of "${name}" is fixed at ${first}`,
+      )
+  }
+  return bindings
+}
