@@ -32,6 +32,16 @@ export interface OfferContext {
   constant(name: string): Tensor | undefined
   /** Makes a subgraph ready for kernels; throws CompileError where a node of it is declined. */
   region(model: Model): Fixed
+  /** The node that makes a value; undefined for constants and inputs of the graph. */
+  producer(name: string): Node | undefined
+  /** Every node that reads a value, once per use. */
+  consumers(name: string): readonly Node[]
+  /** True where the graph returns a value. */
+  isOutput(name: string): boolean
+  /** True where an offer chosen before absorbed the node. */
+  isCovered(node: Node): boolean
+  /** Where a node stands in the graph. */
+  positionOf(node: Node): number
   /** The only consumer of a value, or undefined when there are several, none, or it is a graph output. */
   soleConsumer(name: string): Node | undefined
 }

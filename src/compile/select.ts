@@ -69,8 +69,8 @@ function choose(
   const covered = new Set<Node>()
   const kinds = new Map<string, Set<Layout['kind']>>()
   for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
-  const context = offerContext(model, analysis, { uses, covered, region })
   const position = new Map(nodes.map((node, index) => [node, index]))
+  const context = offerContext(model, analysis, { uses, covered, position, region })
   const placed: (Choice & { readonly at: number })[] = []
   const report: NodeReport[] = []
   let hasPlanes = false
@@ -168,10 +168,14 @@ function offerContext(
   state: {
     uses: ReadonlyMap<string, readonly Node[]>
     covered: ReadonlySet<Node>
+    position: ReadonlyMap<Node, number>
     region: OfferContext['region']
   },
 ): OfferContext {
   const outputs = new Set(model.graph.outputs.map((value) => value.name))
+  const producers = new Map(
+    model.graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)),
+  )
   return {
     model,
     analysis,
@@ -179,6 +183,11 @@ function offerContext(
     region: state.region,
     type: (name) => typeOf(analysis, name),
     constant: (name): Tensor | undefined => (name === '' ? undefined : analysis.known(name)),
+    producer: (name) => producers.get(name),
+    consumers: (name) => state.uses.get(name) ?? [],
+    isOutput: (name) => outputs.has(name),
+    isCovered: (node) => state.covered.has(node),
+    positionOf: (node) => state.position.get(node)!,
     soleConsumer: (name) => {
       const readers = state.uses.get(name) ?? []
       const [reader] = readers

@@ -168,3 +168,28 @@ function memoize<K, V>(f: (key: K) => V): (key: K) => V {
     return made
   }
 }
+
+/** Returns how many operations a formula takes: shared subformulas count once, transcendental functions as polynomials. */
+export function sizeOfFormula(formula: Formula): number {
+  const seen = new Set<Formula>()
+  const go = (f: Formula): number => {
+    if (seen.has(f)) return 0
+    seen.add(f)
+    switch (f.kind) {
+      case 'input':
+      case 'constant':
+        return 0
+      case 'unary':
+        return (CHEAP.has(f.f) ? 1 : 8) + go(f.x)
+      case 'binary':
+        return (f.f === 'pow' ? 8 : 1) + go(f.a) + go(f.b)
+      case 'select':
+        return 1 + go(f.condition) + go(f.a) + go(f.b)
+      default:
+        return f satisfies never
+    }
+  }
+  return go(formula)
+}
+
+const CHEAP: ReadonlySet<string> = new Set(['neg', 'abs', 'sqrt', 'floor', 'ceil', 'round', 'not'])

@@ -13,6 +13,7 @@ import { pointwise } from './pointwise.ts'
 import { averagePool, globalAveragePool, globalMaxPool, maxPool } from './pool.ts'
 import { recurrent } from './recurrent.ts'
 import { reduce } from './reduce.ts'
+import { rowFused } from './row-fused.ts'
 import { softmax } from './softmax.ts'
 import { spmm } from './spmm.ts'
 import { view } from './view.ts'
@@ -38,6 +39,7 @@ const kernels: readonly Kernel[] = [
   gatherScan,
   argExtreme,
   reduce,
+  rowFused,
   recurrent,
   softmax,
   branch,

@@ -9,7 +9,7 @@ import { broadcastView, bytesOf, CHW, fitsNhwc, NHWC, PLAIN, storageOf, viewOf }
 import { packConstant } from '../pack.ts'
 import { convert } from '../tile/build.ts'
 import type { TileExpr, TileFunction } from '../tile/nodes.ts'
-import { lowerFormula } from './formula.ts'
+import { lowerFormula, sizeOfFormula } from './formula.ts'
 import { createNames, elementNest, type Strided } from './nest.ts'
 
 /** More operands than this would not stay in registers. */
@@ -215,28 +215,3 @@ function emit(
     body,
   }
 }
-
-// Operations, counted once where a subformula is shared; transcendental functions are polynomials.
-function sizeOfFormula(formula: Formula): number {
-  const seen = new Set<Formula>()
-  const go = (f: Formula): number => {
-    if (seen.has(f)) return 0
-    seen.add(f)
-    switch (f.kind) {
-      case 'input':
-      case 'constant':
-        return 0
-      case 'unary':
-        return (CHEAP.has(f.f) ? 1 : 8) + go(f.x)
-      case 'binary':
-        return (f.f === 'pow' ? 8 : 1) + go(f.a) + go(f.b)
-      case 'select':
-        return 1 + go(f.condition) + go(f.a) + go(f.b)
-      default:
-        return f satisfies never
-    }
-  }
-  return go(formula)
-}
-
-const CHEAP: ReadonlySet<string> = new Set(['neg', 'abs', 'sqrt', 'floor', 'ceil', 'round', 'not'])

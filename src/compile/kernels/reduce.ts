@@ -30,7 +30,8 @@ import {
   vectorParts,
 } from './nest.ts'
 
-interface Reduction {
+/** How elements are folded into one. */
+export interface Reduction {
   readonly identity: number
   before?(x: TileExpr): TileExpr
   combine(a: TileExpr, b: TileExpr): TileExpr
@@ -40,7 +41,8 @@ interface Reduction {
 const square = (x: TileExpr) => mul(x, x)
 const sum = { identity: 0, combine: add }
 
-const reductions: Readonly<Record<string, Reduction>> = {
+/** Reductions by op. */
+export const reductions: Readonly<Record<string, Reduction>> = {
   ReduceSum: sum,
   ReduceMean: { ...sum, after: (x, count) => div(x, splat(count)) },
   ReduceMax: { identity: Number.NEGATIVE_INFINITY, combine: max },
@@ -85,7 +87,8 @@ export const reduce: Kernel = {
   },
 }
 
-function axesOf(node: Node, context: OfferContext, rank: number): Set<number> | undefined {
+/** Returns the axes a reduction folds, counted from the front; undefined where they are not constant. */
+export function axesOf(node: Node, context: OfferContext, rank: number): Set<number> | undefined {
   const given = node.inputs[1] ?? ''
   const known = given === '' ? undefined : context.constant(given)
   if (given !== '' && known === undefined) return undefined
@@ -220,7 +223,8 @@ function alongVectors(
   )
 }
 
-function horizontal(acc: string, { combine }: Reduction): TileStatement[] {
+/** Returns statements that fold the lanes of a register into one number, in all lanes. */
+export function horizontal(acc: string, { combine }: Reduction): TileStatement[] {
   const fold = (lanes: readonly [number, number, number, number]) =>
     set(acc, combine(get(acc), shuffle(get(acc), get(acc), lanes)))
   return [fold([2, 3, 0, 1]), fold([1, 0, 3, 2])]
