@@ -39,7 +39,7 @@ function functionOf(range: readonly [number, number], count = entries.length): T
         set('s', splat(0.25)),
         nnz({
           name: 'e',
-          cursor: 'c',
+          cursors: ['c'],
           rows: at(1, 0, { r: 4 }),
           table: at(1, 16),
           entryBytes: 8,
@@ -129,7 +129,7 @@ describe('row loops', () => {
         loop('o', 2 / entries, [
           nnz({
             name: 'e',
-            cursor: 'c',
+            cursors: ['c'],
             table: at(0, 0, { o: 4 }),
             entryBytes: 4,
             entries,

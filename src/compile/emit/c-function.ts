@@ -138,7 +138,9 @@ class Writer {
       `${indent}for (int ${entry} = ${from}, e${entry} = ${end}; ${entry} < e${entry}; ${entry}++) {`,
     )
     for (const pointer of s.pointers) declare(pointer, entry)
-    for (const cursor of s.cursors) declare(cursor, `${integer}(${place(s.table)})`)
+    s.cursors.forEach((made, i) => {
+      for (const cursor of made) declare(cursor, `${integer}(${place(s.table, i * 4)})`)
+    })
     const known = new Set(this.#types.keys())
     this.block(s.body, depth + 1)
     for (const register of [...this.#types.keys()])

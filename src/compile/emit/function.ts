@@ -283,19 +283,22 @@ export function emitFunction(
       code.byte(op.i32Load, 0).unsigned(offset + extra - biasOf(pointer))
     }
     const placeCursors = () => {
-      for (const cursor of cursors) {
-        const parent = cursor.parent!
-        code.byte(op.localGet).unsigned(localOf(parent))
-        integerAt(table, 0)
-        if (cursor.increment !== 1) code.byte(op.i32Const).signed(cursor.increment).byte(op.i32Mul)
-        code.byte(op.i32Add)
-        addConstant(cursor.bias - biasOf(parent))
-        code.byte(op.localSet).unsigned(localOf(cursor))
-      }
+      cursors.forEach((made, i) => {
+        for (const cursor of made) {
+          const parent = cursor.parent!
+          code.byte(op.localGet).unsigned(localOf(parent))
+          integerAt(table, i * 4)
+          const { increment } = cursor
+          if (increment !== 1) code.byte(op.i32Const).signed(increment).byte(op.i32Mul)
+          code.byte(op.i32Add)
+          addConstant(cursor.bias - biasOf(parent))
+          code.byte(op.localSet).unsigned(localOf(cursor))
+        }
+      })
     }
     if (entries === 0) return
     if (rows === undefined && entries === 1) {
-      for (const cursor of cursors) pointers.set(cursor, locals.integer())
+      for (const cursor of cursors.flat()) pointers.set(cursor, locals.integer())
       placeCursors()
       emitBody(body)
       return
@@ -331,7 +334,7 @@ export function emitFunction(
     const leaves = body.map((s) => s.statement)
     const hoisted = hoistedConstants(leaves).filter(({ key }) => !constants.has(key))
     hoist(hoisted)
-    for (const cursor of cursors) pointers.set(cursor, locals.integer())
+    for (const cursor of cursors.flat()) pointers.set(cursor, locals.integer())
     code.byte(op.loop, 0x40)
     placeCursors()
     emitBody(body)

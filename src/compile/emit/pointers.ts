@@ -55,8 +55,8 @@ export interface LoweredNnz {
   readonly table: Place
   /** Pointers that start at `increment` times the first entry's number and advance by `increment`. */
   readonly pointers: readonly Pointer[]
-  /** Pointers made in each iteration: their parent's place plus the entry's first number. */
-  readonly cursors: readonly Pointer[]
+  /** Pointers made in each iteration: their parent's place plus `increment` times the entry's i-th number. */
+  readonly cursors: readonly (readonly Pointer[])[]
   readonly body: readonly LoweredLeaf[]
 }
 
@@ -134,14 +134,16 @@ export function lowerAddresses(fn: TileFunction): LoweredFunction {
     // A single entry is no loop.
     const step = s.rows === undefined && s.entries === 1 ? 0 : 1
     const entry: Scope = { name: s.name, id: loops++, step, pointers: [] }
-    const cursor: Scope = { name: s.cursor, id: loops++, step: 1, pointers: [], isCursor: true }
+    const places = s.cursors.map(
+      (name): Scope => ({ name, id: loops++, step: 1, pointers: [], isCursor: true }),
+    )
     const table = { ...s.table, strides: { ...s.table.strides, [s.name]: s.entryBytes } }
     const rows = s.rows && { pointer: resolve(s.rows, scopes), offset: s.rows.offset }
     const first = { pointer: resolve(table, [...scopes, entry]), offset: table.offset }
-    const body = s.body.map((statement) => leaf(statement, [...scopes, entry, cursor]))
+    const body = s.body.map((statement) => leaf(statement, [...scopes, entry, ...places]))
     const { pointers } = entry
     const { entries } = s
-    const cursors = cursor.pointers
+    const cursors = places.map((place) => place.pointers)
     return { kind: 'nnz', rows, entries, table: first, pointers, cursors, body }
   }
 

@@ -16,6 +16,7 @@ import { reduce } from './reduce.ts'
 import { rowFused } from './row-fused.ts'
 import { softmax } from './softmax.ts'
 import { spmm } from './spmm.ts'
+import { spmmMatmul } from './spmm-matmul.ts'
 import { view } from './view.ts'
 import { winograd } from './winograd.ts'
 
@@ -28,6 +29,7 @@ const kernels: readonly Kernel[] = [
   depthwisePlanes,
   matmul,
   gemm,
+  spmmMatmul,
   maxPool,
   averagePool,
   globalAveragePool,

@@ -14,7 +14,7 @@ import { gemmStatements } from './gemm-nest.ts'
 import { packedBytes, packPanels, type Panels, planPanels } from './gemm-panels.ts'
 
 /** A · B over leading axes, with everything but the weights. */
-interface Product {
+export interface Product {
   readonly m: number
   readonly n: number
   readonly k: number
@@ -28,8 +28,10 @@ interface Product {
 }
 
 /** A constant right operand: how many matrices, and their elements. */
-interface Packed {
+export interface Packed {
   readonly matrices: number
+  /** Tells apart how one tensor may be read. */
+  readonly key: string
   at(matrix: number, row: number, column: number): number
   bias(column: number): number
 }
@@ -39,24 +41,8 @@ export const matmul: Kernel = {
   name: 'matmul-f32',
   offer(node, context) {
     if (node.op !== 'MatMul' || node.domain !== '') return ''
-    const [a, b] = node.inputs.map((name) => context.type(name)) as [
-      { dtype: string; shape: readonly number[] },
-      { dtype: string; shape: readonly number[] },
-    ]
-    if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
-    if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
-    const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape
-    const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape
-    const product = productOf(left, right)
-    const constantB = context.constant(node.inputs[1]!)
-    const epilogue = absorb(node, context, b.shape.length === 1 ? -1 : lastAxis(node, context))
-    return [
-      offerOf(node, {
-        product,
-        epilogue,
-        packed: constantB && packedOf(constantB, product),
-      }),
-    ]
+    const parts = matmulParts(node, context)
+    return typeof parts === 'string' ? parts : [offerOf(node, parts)]
   },
 }
 
@@ -65,28 +51,55 @@ export const gemm: Kernel = {
   name: 'gemm-f32',
   offer(node, context) {
     if (node.op !== 'Gemm' || node.domain !== '') return ''
-    const [a, b] = [context.type(node.inputs[0]!), context.type(node.inputs[1]!)]
-    if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
-    if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
-    if (intOf(node, 'transA', 0) !== 0) return 'A is transposed'
-    const constantB = context.constant(node.inputs[1]!)
-    const isTransposed = intOf(node, 'transB', 0) !== 0
-    if (isTransposed && constantB === undefined) return 'B is transposed and not constant'
-    const right = isTransposed ? [b.shape[1]!, b.shape[0]!] : b.shape
-    const product = productOf(a.shape, right)
-    const [alpha, beta] = [floatOf(node, 'alpha', 1), floatOf(node, 'beta', 1)]
-    const chain = absorb(node, context, 1)
-    const added = addedOf(node, context, product.n)
-    if (added === undefined) return 'C is neither constant nor of the shape of the result'
-    const bias = constantB !== undefined && added.kind === 'columns' ? added.data : undefined
-    const epilogue = prepend(chain, {
-      alpha: constantB === undefined ? alpha : 1,
-      beta,
-      added: bias === undefined ? added : { kind: 'none' },
-    })
-    const packed = constantB && packedOf(constantB, product, { isTransposed, alpha, bias, beta })
-    return [offerOf(node, { product, epilogue, packed })]
+    const parts = gemmParts(node, context)
+    return typeof parts === 'string' ? parts : [offerOf(node, parts)]
   },
+}
+
+/** Returns the product that a MatMul or Gemm computes, or why none of these kernels does; '' = neither. */
+export function productParts(node: Node, context: OfferContext): ProductParts | string {
+  if (node.domain !== '') return ''
+  if (node.op === 'MatMul') return matmulParts(node, context)
+  return node.op === 'Gemm' ? gemmParts(node, context) : ''
+}
+
+function matmulParts(node: Node, context: OfferContext): ProductParts | string {
+  const [a, b] = node.inputs.map((name) => context.type(name)) as [
+    { dtype: string; shape: readonly number[] },
+    { dtype: string; shape: readonly number[] },
+  ]
+  if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
+  if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
+  const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape
+  const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape
+  const product = productOf(left, right)
+  const constantB = context.constant(node.inputs[1]!)
+  const epilogue = absorb(node, context, b.shape.length === 1 ? -1 : lastAxis(node, context))
+  return { product, epilogue, packed: constantB && packedOf(constantB, product) }
+}
+
+function gemmParts(node: Node, context: OfferContext): ProductParts | string {
+  const [a, b] = [context.type(node.inputs[0]!), context.type(node.inputs[1]!)]
+  if (a.dtype !== 'float32') return `computes float32, not ${a.dtype}`
+  if (sizeOf(context.type(node.outputs[0]!).shape) === 0) return 'the output is empty'
+  if (intOf(node, 'transA', 0) !== 0) return 'A is transposed'
+  const constantB = context.constant(node.inputs[1]!)
+  const isTransposed = intOf(node, 'transB', 0) !== 0
+  if (isTransposed && constantB === undefined) return 'B is transposed and not constant'
+  const right = isTransposed ? [b.shape[1]!, b.shape[0]!] : b.shape
+  const product = productOf(a.shape, right)
+  const [alpha, beta] = [floatOf(node, 'alpha', 1), floatOf(node, 'beta', 1)]
+  const chain = absorb(node, context, 1)
+  const added = addedOf(node, context, product.n)
+  if (added === undefined) return 'C is neither constant nor of the shape of the result'
+  const bias = constantB !== undefined && added.kind === 'columns' ? added.data : undefined
+  const epilogue = prepend(chain, {
+    alpha: constantB === undefined ? alpha : 1,
+    beta,
+    added: bias === undefined ? added : { kind: 'none' },
+  })
+  const packed = constantB && packedOf(constantB, product, { isTransposed, alpha, bias, beta })
+  return { product, epilogue, packed }
 }
 
 function lastAxis(node: Node, context: OfferContext): number {
@@ -170,25 +183,27 @@ function packedOf(
   const data = floatsOf(t)
   return {
     matrices: sizeOf(t.shape.length > 2 ? t.shape.slice(0, -2) : []),
+    key: JSON.stringify([isTransposed, alpha]),
     at: (matrix, row, column) =>
       alpha * data[matrix * n * k + (isTransposed ? column * k + row : row * n + column)]!,
     bias: (column) => beta * (bias?.[column] ?? 0),
   }
 }
 
-interface Parts {
+/** A product with what is computed before it is stored. */
+export interface ProductParts {
   readonly product: Product
   readonly epilogue: Epilogue
   /** The constant right operand; undefined = it is an input. */
   readonly packed: Packed | undefined
 }
 
-function offerOf(node: Node, { product, epilogue, packed }: Parts): Offer {
+function offerOf(node: Node, { product, epilogue, packed }: ProductParts): Offer {
   const { m, n, k, batch } = product
   const values = epilogueValues(epilogue)
   const products = batch.reduce((count, axis) => count * axis.count, 1)
   const operands = [node.inputs[0]!, ...(packed ? [] : [node.inputs[1]!])]
-  const panels = panelsOf(product)
+  const panels = planPanels(n, rowsIn(product))
   return {
     kernel: node.op === 'Gemm' ? gemm.name : matmul.name,
     covers: epilogue.covers,
@@ -207,10 +222,10 @@ function offerOf(node: Node, { product, epilogue, packed }: Parts): Offer {
   }
 }
 
-// With one matrix B all rows of A are one run.
-function panelsOf({ m, n, batch }: Product): Panels[] {
+/** Returns how many rows of A one matrix B is multiplied with: all of them, where there is but one B. */
+export function rowsIn({ m, batch }: Product): number {
   const isShared = batch.every((axis) => axis.b === 0)
-  return planPanels(n, isShared ? batch.reduce((rows, axis) => rows * axis.count, m) : m)
+  return isShared ? batch.reduce((rows, axis) => rows * axis.count, m) : m
 }
 
 function packMatrices({ n, k }: Product, panels: readonly Panels[], packed: Packed): Float32Array {
@@ -227,9 +242,9 @@ function packMatrices({ n, k }: Product, panels: readonly Panels[], packed: Pack
   return flushSubnormals(all)
 }
 
-function emit({ product, epilogue, packed }: Parts): TileFunction {
+function emit({ product, epilogue, packed }: ProductParts): TileFunction {
   const { m, n, k, batch } = product
-  const panels = panelsOf(product)
+  const panels = planPanels(n, rowsIn(product))
   const isValue = epilogue.operands.map((operand) => operand.kind === 'value')
   const values = isValue.filter((v) => v).length
   const channels = isValue.length - values

@@ -4,15 +4,31 @@
 // with a place for each kernel and its taps at constant distances, was measured beside it, on the
 // same weights: equal within 2 % on V8 13.6 with relaxed SIMD, where both run at 50 of the 59 GFLOP/s
 // that two 128-bit multiply-adds a cycle give, and half as fast on V8 11.
+import type { GroupWidth } from '../../ir/grouping.ts'
 import { at, get, loadSplat, loop, madd, nnz, set } from '../tile/build.ts'
-import type { TileFunction, TileLeaf, TileStatement } from '../tile/nodes.ts'
+import type { TileLeaf, TileStatement } from '../tile/nodes.ts'
 import type { PlaneFrame, PlaneStride } from './plane-frame.ts'
 import { loadEvery, type PlaneTile, planeTiles } from './plane-tiles.ts'
 import type { TablePlan, TableSection } from './spmm-table.ts'
 
+/** Time per stored weight against a weight of the dense kernel: 128-512 at 28×28, Node 20, bench/kernels/sparse.ts. */
+const PRICE = { 1: 1.45, 2: 1.1, 4: 1.2 } as const
+/** What an output costs per pixel besides its weights. */
+const OUTPUT_PRICE = 4
+
+/** Returns what a stored column of that many outputs costs per pixel, in dense multiply-adds. */
+export function entryPrice(width: GroupWidth): number {
+  return width * PRICE[width]
+}
+
+/** Returns what a pixel costs, in dense multiply-adds. */
+export function pixelPrice(of: { width: GroupWidth; stored: number; outputs: number }): number {
+  return of.stored * entryPrice(of.width) + of.outputs * OUTPUT_PRICE
+}
+
 /** What the loops run over. */
 export interface SpmmNest {
-  readonly frame: PlaneFrame
+  readonly frame: Pick<PlaneFrame, 'constants' | 'inputAt' | 'storeAt'>
   readonly plane: { readonly rows: number; readonly columns: number }
   readonly stride: PlaneStride
   readonly outputs: number
@@ -21,15 +37,13 @@ export interface SpmmNest {
   readonly range: readonly [number, number]
 }
 
-/** Returns the function; its packed constants are the table, then the bias in the order of the groups. */
-export function spmmFunction(nest: SpmmNest): TileFunction {
-  const { frame, plane, table } = nest
+/** Returns the loops; their packed constants are the table, then the bias in the order of the groups. */
+export function spmmStatements(nest: SpmmNest): TileStatement[] {
+  const { plane, table } = nest
   // Four outputs of two vectors, or two of four: eight sums stay in registers.
   const size = table.sections[0]!.width === 4 ? 2 : 4
-  return frame.wrap(
-    planeTiles(plane, size, (tile) =>
-      table.sections.map((section) => groupLoop(nest, section, tile)),
-    ),
+  return planeTiles(plane, size, (tile) =>
+    table.sections.map((section) => groupLoop(nest, section, tile)),
   )
 }
 
@@ -57,7 +71,7 @@ function groupLoop(nest: SpmmNest, section: TableSection, tile: PlaneTile): Tile
     return [
       nnz({
         name: 'i',
-        cursor: 'q',
+        cursors: ['q'],
         table: at(table, outputs + i * 4, { o: width * 4 }),
         entryBytes: 4,
         entries: 1,
@@ -73,7 +87,7 @@ function groupLoop(nest: SpmmNest, section: TableSection, tile: PlaneTile): Tile
     }),
     nnz({
       name: 'e',
-      cursor: 'p',
+      cursors: ['p'],
       rows: at(table, rows, { o: 4 }),
       table: at(table, start),
       entryBytes,

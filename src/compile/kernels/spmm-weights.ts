@@ -15,22 +15,30 @@ export interface SparseWeights extends Sparsity {
   table(width: GroupWidth): TablePlan
 }
 
-const known = new WeakMap<Tensor, SparseWeights | string>()
+/** How a tensor is read: its weights output by output, and what tells this reading from another. */
+export interface Reading {
+  readonly key: string
+  rows(): SparseWeight
+}
 
-/** Returns what is in a weight, or why it is not worth treating as sparse. \`rows\` gives it output by output. */
-export function sparseWeights(tensor: Tensor, rows: () => SparseWeight): SparseWeights | string {
-  const found = known.get(tensor) ?? examine(tensor, rows)
-  known.set(tensor, found)
+const known = new WeakMap<Tensor, Map<string, SparseWeights | string>>()
+
+/** Returns what is in a weight, or why it is not worth treating as sparse. */
+export function sparseWeights(tensor: Tensor, reading: Reading): SparseWeights | string {
+  const readings = known.get(tensor) ?? new Map<string, SparseWeights | string>()
+  known.set(tensor, readings)
+  const found = readings.get(reading.key) ?? examine(tensor, reading)
+  readings.set(reading.key, found)
   return found
 }
 
-function examine(tensor: Tensor, rows: () => SparseWeight): SparseWeights | string {
+function examine(tensor: Tensor, reading: Reading): SparseWeights | string {
   const data = floatsOf(tensor)
   let zeros = 0
   for (const value of data) if (value === 0) zeros++
   const share = zeros / Math.max(1, data.length)
   if (share < ZEROS_FROM) return `${Math.round(share * 100)} % of its weights are zero`
-  const weight = rows()
+  const weight = reading.rows()
   const sparsity = recogniseSparsity(weight)
   const tables = new Map<GroupWidth, TablePlan>()
   return {

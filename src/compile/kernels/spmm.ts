@@ -20,18 +20,14 @@ import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from
 import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
 import { overlaps } from './plane-tiles.ts'
-import { spmmFunction } from './spmm-nest.ts'
+import { entryPrice, pixelPrice, spmmStatements } from './spmm-nest.ts'
 import { packTable, type TablePlan } from './spmm-table.ts'
 import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
 
-/** Time per stored weight against a weight of the dense kernel: 128-512 at 28×28, Node 20, bench/kernels/sparse.ts. */
-const PRICE = { 1: 1.45, 2: 1.1, 4: 1.2 } as const
 /** Windows read unaligned rows of padded planes: 3×3 at 56, 28 and 14 pixels, measured likewise. */
 const WINDOW_PRICE = 1.3
 /** A strided vector is two loads and a shuffle, shared by the channels of a block. */
 const STRIDE_PRICE = 0.6
-/** What a block costs per pixel besides its entries. */
-const BLOCK_PRICE = 4
 /** A grouped weight is written out with its zeros up to this many numbers. */
 const GROUPED_LIMIT = 1 << 23
 
@@ -71,9 +67,10 @@ function problemOf(node: Node, context: OfferContext): Problem | string {
   const window = convWindow(node, input, weight.shape)
   const [y, x] = [convolutionAxis(window, 0), convolutionAxis(window, 1)]
   if (x.inStep > 2) return `computes strides 1 and 2 along rows, not ${x.inStep}`
-  const rows = rowsOf(weight, intOf(node, 'group', 1))
+  const groups = intOf(node, 'group', 1)
+  const rows = rowsOf(weight, groups)
   if (typeof rows === 'string') return rows
-  const weights = sparseWeights(weight, rows)
+  const weights = sparseWeights(weight, { key: `${groups} groups`, rows })
   if (typeof weights === 'string') return weights
   return { input, output, y, x, weights, bias: bias && floatsOf(bias) }
 }
@@ -111,9 +108,8 @@ function offerOf(
   const values = epilogueValues(epilogue)
   const [images, channels, height, columns] = output as [number, number, number, number]
   const pixels = images * height * Math.ceil(columns / 4) * 4
-  const blocks = Math.ceil(channels / width)
   const windowPrice = weight.taps > 1 ? WINDOW_PRICE : 1
-  const perEntry = width * PRICE[width] * windowPrice + (x.inStep - 1) * STRIDE_PRICE
+  const extra = (windowPrice - 1) * width * entryPrice(width) + (x.inStep - 1) * STRIDE_PRICE
   const shape = JSON.stringify([input, output, y, x, width, weight.columns, weight.taps])
   const { stored } = weights.groups[width]
   return {
@@ -124,7 +120,7 @@ function offerOf(
       ...values.map((value) => ({ value, layout: CHW })),
     ],
     outputs: [{ value: epilogue.output, layout: 'chw' }],
-    cost: pixels * (stored * perEntry + blocks * width * BLOCK_PRICE),
+    cost: pixels * (pixelPrice({ width, stored, outputs: channels }) + stored * extra),
     scratchBytes: 0,
     // Overlapping vectors read their operands after a neighbour was stored.
     inPlace: overlaps(columns) ? [] : values.map((_, i) => i + 1),
@@ -192,12 +188,7 @@ function emit(problem: Problem, { epilogue, layouts, table }: Plan): TileFunctio
   const window = Array.from({ length: taps }, (_, tap) => tap)
   const low = Math.min(...window.map(placeOf))
   const high = Math.max(...window.map((tap) => placeOf(columns - taps + tap)))
-  return spmmFunction({
-    frame,
-    plane: isFlat ? { rows: 1, columns: out.h * out.w } : { rows: out.h, columns: out.w },
-    stride,
-    outputs: output[1]!,
-    table,
-    range: [low, high],
-  })
+  const plane = isFlat ? { rows: 1, columns: out.h * out.w } : { rows: out.h, columns: out.w }
+  const outputs = output[1]!
+  return frame.wrap(spmmStatements({ frame, plane, stride, outputs, table, range: [low, high] }))
 }

@@ -29,7 +29,7 @@ export function accessesOf(statements: readonly TileStatement[]): Access[] {
     let [from, size] = [offset, bytes]
     const terms = new Map<string, Term>()
     for (const [name, stride] of Object.entries(strides)) {
-      if (name === range?.cursor) {
+      if (range?.cursors.includes(name)) {
         // Steps of a whole plane leave room between them that other threads may write.
         if (Math.abs(stride) > 4) {
           from += stride * range.low
@@ -58,8 +58,8 @@ export function accessesOf(statements: readonly TileStatement[]): Access[] {
         const how = { isWrite: false, isCertain: false }
         if (s.rows !== undefined) add(s.rows, 8, { scope, ...how })
         const strides = { ...s.table.strides, [s.name]: s.entryBytes }
-        add({ ...s.table, strides }, 4, { scope: inside, ...how })
-        walk(s.body, inside, { cursor: s.cursor, low: s.range[0], high: s.range[1] })
+        add({ ...s.table, strides }, s.cursors.length * 4, { scope: inside, ...how })
+        walk(s.body, inside, { cursors: s.cursors, low: s.range[0], high: s.range[1] })
         continue
       }
       const how = { scope, isCertain: range === undefined, ...(range && { range }) }
@@ -82,7 +82,7 @@ export function accessesOf(statements: readonly TileStatement[]): Access[] {
 }
 
 interface Range {
-  readonly cursor: string
+  readonly cursors: readonly string[]
   readonly low: number
   readonly high: number
 }

@@ -93,7 +93,7 @@ export function checkTile(fn: TileFunction): string[] {
   }
 
   const nnz = (s: NnzLoop, loops: Variables) => {
-    for (const name of [s.name, s.cursor])
+    for (const name of [s.name, ...s.cursors])
       if (loops.has(name)) report(`loop "${name}" inside a loop of that name`)
     const { entries, entryBytes, range, rows, table } = s
     const [low, high] = range
@@ -104,8 +104,10 @@ export function checkTile(fn: TileFunction): string[] {
     if (rows !== undefined) access(rows, 8, loops)
     if (entries === 0) return
     const inside = withVariable(loops, s.name, [0, entries - 1])
-    access(at(table.base, table.offset, { ...table.strides, [s.name]: entryBytes }), 4, inside)
-    statements(s.body, withVariable(inside, s.cursor, range))
+    const entry = at(table.base, table.offset, { ...table.strides, [s.name]: entryBytes })
+    access(entry, s.cursors.length * 4, inside)
+    const places = s.cursors.map((name) => [name, range] as const)
+    statements(s.body, new Map([...inside, ...places]))
   }
 
   const statements = (list: readonly TileStatement[], loops: Variables) => {

@@ -1,5 +1,6 @@
 // Runs a tile function on bytes, one rounding per operation: the oracle for every emitter.
 import type { Address, TileExpr, TileFunction, TileStatement } from './nodes.ts'
+import { shift } from './build.ts'
 import { invariant } from '../../util/errors.ts'
 
 /** How the interpreter rounds a multiply-add. */
@@ -155,16 +156,18 @@ export function interpret(
       invariant(from >= 0 && to <= s.entries, `${fn.name}: row ${from} to ${to} of ${s.entries}`)
       for (let entry = from; entry < to; entry++) {
         variables.set(s.name, entry)
-        const cursor = read({ ...s.table, strides }, 1).i[0]!
-        invariant(
-          cursor >= s.range[0] && cursor <= s.range[1],
-          `${fn.name}: cursor ${cursor} outside ${s.range}`,
-        )
-        variables.set(s.cursor, cursor)
+        s.cursors.forEach((name, i) => {
+          const cursor = read(shift({ ...s.table, strides }, i * 4), 1).i[0]!
+          invariant(
+            cursor >= s.range[0] && cursor <= s.range[1],
+            `${fn.name}: cursor ${cursor} outside ${s.range}`,
+          )
+          variables.set(name, cursor)
+        })
         body()
       }
       variables.delete(s.name)
-      variables.delete(s.cursor)
+      for (const name of s.cursors) variables.delete(name)
     }
   }
   const read2 = (address: Address): readonly [number, number] => {

@@ -91,15 +91,15 @@ export type TileStatement =
     }
   /**
    * A row of a table: entries from one number to another, both int32 that follow each other at `rows`.
-   * `name` is the number of the entry. An entry takes `entryBytes` and begins with an int32, which
-   * becomes the variable `cursor`; entry 0 lies at `table`. The body is straight-line code. Without
+   * `name` is the number of the entry. An entry takes `entryBytes` and begins with an int32 for each
+   * of the variables `cursors`; entry 0 lies at `table`. The body is straight-line code. Without
    * `rows` the row is all `entries`: with one entry, what is stored where a table says.
    * Rows lie in 0…`entries` and cursors in `range`: promises about data, which `checkTables` keeps.
    */
   | {
       readonly kind: 'nnz'
       readonly name: string
-      readonly cursor: string
+      readonly cursors: readonly string[]
       readonly rows?: Address
       readonly table: Address
       readonly entryBytes: number

@@ -45,11 +45,12 @@ export function splitFunction(
   const units = dissolve(fn.body)
   if (units.some((unit) => readsBeforeSet([unit]).size > 0)) return undefined
   const shapes = distinct(fn, calls)
+  const passesOn = passesScratchOn(units, fn, shapes[0]!)
   const parts: ThreadPart[] = []
   let group: Access[] = []
   units.forEach((unit, i) => {
     const accesses = accessesOf([unit])
-    const shared = workOf([unit]) < WORTH ? undefined : share(unit, fn, shapes)
+    const shared = workOf([unit]) < WORTH ? undefined : share(unit, fn, { shapes, passesOn })
     const waits = group.length > 0 && shapes.some((shape) => collide(group, accesses, fn, shape))
     group = waits ? accesses : [...group, ...accesses]
     const body = [shared?.statement ?? unit]
@@ -87,7 +88,7 @@ interface Shared {
 function share(
   unit: TileStatement,
   fn: TileFunction,
-  shapes: readonly CallShape[],
+  { shapes, passesOn }: { shapes: readonly CallShape[]; passesOn: boolean },
 ): Shared | undefined {
   const path: Loop[] = []
   for (let s: TileStatement | undefined = unit; s?.kind === 'loop'; ) {
@@ -100,7 +101,8 @@ function share(
     const evenness = evennessOf(tripsOf(loop.count, loop.step))
     if (evenness <= (best?.evenness ?? 0.5)) continue
     if (readsBeforeSet(loop.body).size > 0) continue
-    const ownScratch = shapes.some(({ scratch }) => scratch > 0) && isPrivate(loop, fn, shapes[0]!)
+    const hasScratch = shapes.some(({ scratch }) => scratch > 0)
+    const ownScratch = hasScratch && !passesOn && isPrivate(loop, fn, shapes[0]!)
     const considered = ownScratch
       ? accesses.filter(({ base }) => base < fn.parameters.length - shapes[0]!.scratch)
       : accesses
@@ -166,6 +168,24 @@ function repeats(
   return false
 }
 
+// A unit reads of the scratch memory what another one has written.
+function passesScratchOn(
+  units: readonly TileStatement[],
+  fn: TileFunction,
+  { scratch }: CallShape,
+): boolean {
+  const first = fn.parameters.length - scratch
+  const users = units.map((unit) => accessesOf([unit]).filter(({ base }) => base >= first))
+  if (users.filter((accesses) => accesses.length > 0).length < 2) return false
+  return users.some((accesses) =>
+    [...byBase(accesses).values()].some((own) => {
+      const reads = touched(own.filter(({ isWrite }) => !isWrite))
+      const writes = touched(own.filter(({ isWrite }) => isWrite))
+      return reads === undefined || writes === undefined || !contains(writes, reads)
+    }),
+  )
+}
+
 // An iteration reads of the scratch memory only what it has written itself.
 function isPrivate(loop: Loop, fn: TileFunction, { scratch }: CallShape): boolean {
   const first = fn.parameters.length - scratch
@@ -192,7 +212,7 @@ function movedFromOutside(statement: TileStatement, base: number): boolean {
   const names = new Set<string>()
   const collect = (s: TileStatement) => {
     if (s.kind === 'loop') names.add(s.name)
-    if (s.kind === 'nnz') names.add(s.name).add(s.cursor)
+    if (s.kind === 'nnz') for (const name of [s.name, ...s.cursors]) names.add(name)
     if (s.kind === 'loop' || s.kind === 'nnz') s.body.forEach(collect)
   }
   collect(statement)

@@ -23,7 +23,7 @@ export function checkTables(
         )
       if (s.kind !== 'nnz') continue
       // Copies of a row loop, as for the pixels at an edge, read the same table.
-      const key = JSON.stringify([s.rows, s.table, s.entries, s.range])
+      const key = JSON.stringify([s.rows, s.table, s.entries, s.cursors.length, s.range])
       if (done.has(key)) continue
       done.add(key)
       const table = bytesAt(s.table.base)
@@ -36,11 +36,12 @@ export function checkTables(
       }
       const [low, high] = s.range
       for (const start of offsetsOf(s.table, loops))
-        for (let entry = 0; entry < s.entries; entry++) {
-          const cursor = table.getInt32(start + entry * s.entryBytes, true)
-          if (!(cursor >= low && cursor <= high))
-            problems.add(`${fn.name}: a cursor of ${cursor}, outside ${low} to ${high}`)
-        }
+        for (let entry = 0; entry < s.entries; entry++)
+          s.cursors.forEach((_, i) => {
+            const cursor = table.getInt32(start + entry * s.entryBytes + i * 4, true)
+            if (!(cursor >= low && cursor <= high))
+              problems.add(`${fn.name}: a cursor of ${cursor}, outside ${low} to ${high}`)
+          })
     }
   }
   walk(fn.body, new Map())
