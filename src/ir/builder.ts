@@ -111,6 +111,15 @@ export class GraphBuilder {
     return claimed
   }
 
+  /** Adds a constant whose data is made when it is first read. */
+  deferred(name: string, type: ValueType, make: () => Tensor): string {
+    const claimed = this.#claim(name)
+    this.#graph.constants.push({ name: claimed, dtype: type.dtype, shape: type.shape })
+    this.#model.weights.set(claimed, make)
+    this.#walk.types.set(claimed, type)
+    return claimed
+  }
+
   /** A float32 scalar constant. */
   scalar(value: number): string {
     return this.constant(floats([], [value]))

@@ -1,5 +1,5 @@
 // ResNet-18 for photographs (He et al., Deep Residual Learning, 2015, table 1), with untrained weights.
-import { intList, type Model } from '../ir/graph.ts'
+import type { Model } from '../ir/graph.ts'
 import { Network, residualBlock } from './network.ts'
 
 /** Size and initial weights of a ResNet-18. */
@@ -19,11 +19,7 @@ export function resnet18(options: Resnet18Options = {}): Model {
   const net = new Network(seed)
   let from = widths[0]!
   let value = net.conv('stem', net.image(size), { from: 3, to: from, kernel: 7, stride: 2 })
-  value = net.node('stem.pool', 'MaxPool', [net.relu('stem.relu', value)], {
-    kernel_shape: intList([3, 3]),
-    strides: intList([2, 2]),
-    pads: intList([1, 1, 1, 1]),
-  })
+  value = net.maxPool('stem.pool', net.relu('stem.relu', value), { kernel: 3, stride: 2 })
   widths.forEach((to, stage) => {
     for (let block = 0; block < 2; block++) {
       const stride = stage > 0 && block === 0 ? 2 : 1
