@@ -100,18 +100,25 @@ export interface Schedule {
   keepAt(progress: number, finalKeep: number): number
 }
 
-/** One way to treat a class: how many units stay, what it saves in score. */
+/** One way to treat a class of units, or a weight. */
 export interface Choice {
+  /** Of a class: how many units stay. Of a weight: the fraction that stays, 0…1. */
   readonly keep: number
-  /** Importance that is kept. */
+  /** Importance that is kept; comparable over all classes and weights of a problem. */
   readonly gain: number
+  /** Of a weight: its mask. Absent for classes, and where the weight stays dense. */
+  readonly mask?: Plan['mask'][string]
 }
 
 /** Problem given to an allocator. */
 export interface AllocationProblem {
   /** Class name → choices, most kept first. */
   readonly classes: Readonly<Record<string, readonly Choice[]>>
-  /** Predicted milliseconds (or whatever the budget counts) of a plan. */
+  /** Weight name → choices, dense first; those of several structures may stand in any order. */
+  readonly masks?: Readonly<Record<string, readonly Choice[]>>
+  /** Shape of the weight of a mask, or of the first producer of a class; needed to allot by shape. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>
+  /** Predicted milliseconds (or MACs, or bytes: whatever the budget counts) of a plan. */
   price(plan: Plan): number
   readonly budget: number
 }

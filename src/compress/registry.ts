@@ -1,6 +1,9 @@
 // The plug-ins of compression by kind and name: one line per file.
 import { didYouMean, OptionError } from '../util/errors.ts'
+import { erk } from './allocate/erk.ts'
+import { globalRanking } from './allocate/global.ts'
 import { knapsack } from './allocate/knapsack.ts'
+import { uniform } from './allocate/uniform.ts'
 import type { Allocator, Criterion, Schedule, Statistic, Structure } from './contracts.ts'
 import { magnitude } from './criteria/magnitude.ts'
 import { taylor } from './criteria/taylor.ts'
@@ -97,7 +100,12 @@ export const structures: Registry<Structure> = {
 /** When how much is kept. */
 export const schedules: Registry<Schedule> = registryOf('schedule', [oneShot, cubic, exponential])
 /** How much is kept where. */
-export const allocators: Registry<Allocator> = registryOf('allocator', [knapsack])
+export const allocators: Registry<Allocator> = registryOf('allocator', [
+  knapsack,
+  globalRanking,
+  uniform,
+  erk,
+])
 /** How weights come to meet a plan, each with its defaults. */
 export const solvers: Registry<Solver> = registryOf<Solver>('solver', [
   oneShotSolver(),

@@ -63,7 +63,7 @@ export function narrow(model: Model, options: NarrowOptions): Narrowed {
     plan: complete(plan),
     kept,
     predictedMs: problem.price(plan),
-    reasons: { ...narrowest(complete(plan), pricing), ...explainPlan(problem, plan) },
+    reasons: { ...narrowest(complete(plan), pricing), ...explainPlan(problem, plan).keep },
   }
 }
 

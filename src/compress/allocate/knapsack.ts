@@ -1,14 +1,15 @@
 // Exact knapsack in small re-priced steps: most importance within a price that is not a sum of layers.
 // HALP (arXiv 2110.10811) section 3, with an exact multiple-choice knapsack in place of its heuristic.
-import type { AllocationProblem, Allocator, Choice } from '../contracts.ts'
+import type { AllocationProblem, Allocator } from '../contracts.ts'
 import type { Plan } from '../plan.ts'
 import { type Option, select } from './pareto.ts'
+import { choiceIn, planAt, type Site, sitesOf } from './sites.ts'
 
 /** How the budget is approached. */
 export interface StepOptions {
   /** Steps from the first price to the budget, each the same share of what is left. */
   readonly steps?: number
-  /** How many choices a class may go down in one step; up it is one. */
+  /** How many choices a class or weight may go down in one step; up it is one. */
   readonly reach?: number
   /** Called after every step. */
   readonly onStep?: (step: { readonly price: number; readonly target: number }) => void
@@ -51,39 +52,32 @@ export function allocateInSteps(problem: AllocationProblem, options: StepOptions
   return state.plan()
 }
 
-/** Returns the plan that keeps the last choice of every class: the least that can be reached. */
-export function smallestPlan(problem: AllocationProblem): Plan {
-  const state = new State(problem)
-  state.toSmallest()
-  return state.plan()
-}
-
-/** Returns, per class, why a plan keeps what it keeps and not less. */
-export function explainPlan(problem: AllocationProblem, plan: Plan): Record<string, string> {
+/** Returns, per class and per weight, why a plan keeps what it keeps and not less. */
+export function explainPlan(
+  problem: AllocationProblem,
+  plan: Plan,
+): Readonly<Record<Site['kind'], Record<string, string>>> {
   const state = new State(problem, plan)
-  return Object.fromEntries(state.names.map((name, i) => [name, state.whyNotLess(i)]))
+  const reasons: Record<Site['kind'], Record<string, string>> = { keep: {}, mask: {} }
+  state.sites.forEach(({ kind, name }, i) => {
+    reasons[kind][name] = state.whyNotLess(i)
+  })
+  return reasons
 }
 
-// A plan as one choice per class, and its price.
+// A plan as one choice per site, and its price.
 class State {
-  readonly names: readonly string[]
+  readonly sites: readonly Site[]
   readonly longest: number
   readonly #problem: AllocationProblem
-  readonly #choices: readonly (readonly Choice[])[]
   #at: number[]
   #price: number
 
   constructor(problem: AllocationProblem, plan?: Plan) {
     this.#problem = problem
-    this.names = Object.keys(problem.classes)
-    this.#choices = this.names.map((name) => problem.classes[name]!)
-    this.longest = Math.max(1, ...this.#choices.map((choices) => choices.length))
-    this.#at = this.#choices.map((choices, i) => {
-      const keep = plan?.keep[this.names[i]!]
-      if (keep === undefined) return 0
-      const found = choices.findIndex((choice) => choice.keep <= keep)
-      return found < 0 ? choices.length - 1 : found
-    })
+    this.sites = sitesOf(problem)
+    this.longest = Math.max(1, ...this.sites.map(({ choices }) => choices.length))
+    this.#at = this.sites.map((site) => (plan === undefined ? 0 : choiceIn(site, plan)))
     this.#price = problem.price(this.plan())
   }
 
@@ -92,16 +86,12 @@ class State {
   }
 
   plan(at: readonly number[] = this.#at): Plan {
-    const keep: Record<string, number> = {}
-    at.forEach((choice, i) => {
-      if (choice > 0) keep[this.names[i]!] = this.#choices[i]![choice]!.keep
-    })
-    return { format: 1, keep, mask: {} }
+    return planAt(this.sites, at)
   }
 
   // Prices every move around the plan and takes the best set of moves that promises the target.
   step(target: number, reach: number): void {
-    const groups = this.#choices.map((choices, i) => this.#moves(i, choices, reach))
+    const groups = this.sites.map((_, i) => this.#moves(i, reach))
     const options = groups.map((moves) => moves.map((move): Option => move))
     const found =
       select(options, target - this.#price) ?? select(options, cheapest(options)) ?? undefined
@@ -113,7 +103,8 @@ class State {
     this.#price = price
   }
 
-  #moves(i: number, choices: readonly Choice[], reach: number) {
+  #moves(i: number, reach: number) {
+    const { choices } = this.sites[i]!
     const here = this.#at[i]!
     const from = Math.max(0, here - 1)
     const to = Math.min(choices.length - 1, here + reach)
@@ -136,7 +127,7 @@ class State {
     for (let moved = true; moved && this.#price > this.#problem.budget; ) {
       moved = false
       let best: { i: number; to: number; price: number; loss: number } | undefined
-      this.#choices.forEach((choices, i) => {
+      this.sites.forEach(({ choices }, i) => {
         for (let to = this.#at[i]! + 1; to < choices.length; to++) {
           const price = this.#priceWith(i, to)
           if (price >= this.#price) continue
@@ -156,7 +147,7 @@ class State {
   giveBack(): void {
     for (;;) {
       let best: { i: number; to: number; price: number; gain: number } | undefined
-      this.#choices.forEach((choices, i) => {
+      this.sites.forEach(({ choices }, i) => {
         for (let to = 0; to < this.#at[i]!; to++) {
           const gain = choices[to]!.gain - choices[this.#at[i]!]!.gain
           if (gain <= (best?.gain ?? 0)) continue
@@ -170,13 +161,8 @@ class State {
     }
   }
 
-  toSmallest(): void {
-    this.#at = this.#choices.map((choices) => choices.length - 1)
-    this.#price = this.#problem.price(this.plan())
-  }
-
   whyNotLess(i: number): string {
-    const choices = this.#choices[i]!
+    const { choices } = this.sites[i]!
     const here = this.#at[i]!
     if (here === choices.length - 1) return 'at its smallest choice'
     const later = choices.slice(here + 1).map((_, k) => this.#priceWith(i, here + 1 + k))
