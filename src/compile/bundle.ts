@@ -1,7 +1,12 @@
 // Compiled → files: a folder with manifest, code and weights, or one single file. Node only.
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { hasRelaxedSimd, MANIFEST_FILE, packSingleFile } from '@tersor/runtime/format'
+import {
+  hasRelaxedSimd,
+  MANIFEST_FILE,
+  type Manifest,
+  packSingleFile,
+} from '@tersor/runtime/format'
 import type { Compiled } from './compile.ts'
 
 /** Files that were written, with their sizes. */
@@ -15,7 +20,7 @@ export async function writeBundle(compiled: Compiled, folder: string): Promise<W
   const { manifest, code, relaxed, weights } = compiled
   const target = resolve(folder)
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`)
-  const text = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)
+  const text = new TextEncoder().encode(manifestText(manifest))
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true })
   try {
@@ -32,6 +37,14 @@ export async function writeBundle(compiled: Compiled, folder: string): Promise<W
   }
   const sizeBytes = text.length + code.length + (relaxed?.length ?? 0) + weights.length
   return { path: target, sizeBytes }
+}
+
+// Readable, with a line for each segment of the weights.
+function manifestText(manifest: Manifest): string {
+  const lines = manifest.weights.segments.map((segment) => `      ${JSON.stringify(segment)}`)
+  const weights = { ...manifest.weights, segments: '@' }
+  const text = JSON.stringify({ ...manifest, weights }, null, 2)
+  return `${text.replace('"@"', () => (lines.length > 0 ? `[\n${lines.join(',\n')}\n    ]` : '[]'))}\n`
 }
 
 /** Returns a bundle as one file, for `load` or to be written as `name.tersor`. */

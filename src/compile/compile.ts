@@ -3,6 +3,7 @@ import { type BundleEntry, FORMAT_VERSION, type Manifest } from '@tersor/runtime
 import type { Model } from '../ir/graph.ts'
 import { CompileError, invariant } from '../util/errors.ts'
 import { planThreads } from './emit/threads.ts'
+import type { Rounding } from './encode.ts'
 import { emitModule } from './emit/wasm.ts'
 import { type EntriesOptions, entriesOf } from './entries.ts'
 import { type BundleDescription, checkDescription, faceOf } from './face.ts'
@@ -28,6 +29,8 @@ export interface CompileOptions extends EntriesOptions {
    * Default: code with and without it, the runtime chooses; true or false: only that code.
    */
   readonly fma?: boolean
+  /** Round weights to what the bundle stores: half precision, bytes with scales, or 256 values. */
+  readonly storage?: Rounding
   /** Export every kernel function by name, to time it alone. */
   readonly exportKernels?: boolean
   readonly name?: string
@@ -66,7 +69,18 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const placed = placePrograms(programs, pool, new Set(Object.values(state)))
   const named = (name: string) => originOf(fixed, name)
   const steps = placed.steps.map((step) => ({ ...step, nodes: step.nodes.map(named) }))
-  const program = { ...placed, steps }
+  const stored = storeWeights(
+    pool.constants.map((buffer) => ({
+      address: placed.entries[0]!.addressOf(buffer),
+      data: buffer.data!,
+    })),
+    {
+      memory: placed.constants,
+      address: placed.constantsAddress,
+      ...(options.storage && { rounding: options.storage }),
+    },
+  )
+  const program = { ...placed, steps, constants: stored.memory }
   const report = fixed.flatMap(({ selection }) =>
     selection.report.map((entry) => ({ ...entry, node: named(entry.node) })),
   )
@@ -102,7 +116,6 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     ...each,
     ...(kept[i]!.length > 0 && { state: kept[i]! }),
   })) as [BundleEntry, ...BundleEntry[]]
-  const stored = storeWeights(program)
   const manifest: Manifest = {
     format: 'tersor-bundle',
     version: FORMAT_VERSION,

@@ -3,6 +3,10 @@ import { numbersOf, type Tensor } from '../tensor/tensor.ts'
 import { CompileError } from '../util/errors.ts'
 import type { Layout } from './kernel.ts'
 import { bytesOf, storageOf, viewOf } from './layout.ts'
+import { madeOf } from './storage.ts'
+
+/** Float constants of two axes and as many elements are weights: embeddings, matrices that are not packed. */
+const MATRIX_SIZE = 4096
 
 /** Returns a constant's bytes in a layout. Subnormal numbers become zero: WASM cannot flush them, and they cost 5–50 times. */
 export function packConstant(value: Tensor, layout: Layout, name: string): Uint8Array {
@@ -13,7 +17,13 @@ export function packConstant(value: Tensor, layout: Layout, name: string): Uint8
     )
   if (storage === 'int32') return bytesOfView(Int32Array.from(numbersOf(value)))
   const data = value.data instanceof Float32Array ? value.data : Float32Array.from(numbersOf(value))
-  if (layout.kind === 'plain') return bytesOfView(flushSubnormals(data))
+  if (layout.kind === 'plain') {
+    const bytes = bytesOfView(flushSubnormals(data))
+    const [first, ...rest] = value.shape
+    if (data.length < MATRIX_SIZE || rest.length === 0) return bytes
+    const run = data.length / first!
+    return madeOf(bytes, [{ offset: 0, loops: [[data.length, 4]], kind: 'weights', run }])
+  }
   const { offset, strides } = viewOf(value.shape, layout)
   const [byN, byC, byH, byW] = strides as [number, number, number, number]
   const [images, channels, height, width] = value.shape as [number, number, number, number]

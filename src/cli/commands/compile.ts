@@ -36,6 +36,12 @@ export const compile = defineCommand({
     ),
     bind: bindOption,
     ...describeOptions,
+    storage: option(
+      oneOf(['f16', 'int8', 'palette']).optional(),
+      'CODEC',
+      'round weights to half precision, bytes, or 256 values each',
+      'exact',
+    ),
     fma: toggle('only code with relaxed SIMD, which needs Chrome 114 or Node 22'),
     weightsFile: toggle('with --target c: weights in a file of their own, not in the code'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
@@ -47,6 +53,8 @@ export const compile = defineCommand({
     const described = options.preset !== undefined || options.input !== undefined
     if (isC && described)
       throw new OptionError('C takes tensors: --preset and --input are for bundles')
+    if (isC && options.storage)
+      throw new OptionError('C holds weights as they lie in memory: --storage is for bundles')
     if (!isC && weightsFile)
       throw new OptionError('--weights-file is for --target c; a bundle always has such a file')
     const out = options.out ?? (isC ? `${identifier(nameOf(path!))}.c` : `${nameOf(path!)}.bundle`)
@@ -62,16 +70,19 @@ export const compile = defineCommand({
       bindings: parseBindings(options.bind, original),
       name: nameOf(path!),
       ...(description && { description }),
+      ...(options.storage && { storage: options.storage }),
     })
     const written = isC
       ? await writeC(compiled, out, { fma, weights: weightsFile ? 'file' : 'source' })
       : await write(compiled, out)
-    const { manifest, code, weights, program, report } = compiled
+    const { manifest, code, program, report } = compiled
+    const weights = isC ? program.constants : compiled.weights
     terminal.emit({
       ...written,
       ...(!isC && { codeBytes: code.length }),
       weightBytes: weights.length,
       memoryBytes: manifest.memoryBytes,
+      ...(manifest.weights.error && { weightError: manifest.weights.error }),
       passes: reports,
       nodes: report,
     })

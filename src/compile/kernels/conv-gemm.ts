@@ -6,12 +6,13 @@ import { convTransposeWindow, convWindow } from '../../ir/ops/conv.ts'
 import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
 import { nhwc, nhwcGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { type ConstantPart, madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
-import { packedBytes, packPanels, type Panels, planPanels } from './gemm-panels.ts'
+import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
 
 /** Everything about a convolution but the weights. */
 interface Problem {
@@ -141,7 +142,10 @@ function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
     inPlace: values.map((_, i) => i + 1),
     tolerance: (depth + 4) * 2 ** -24,
     codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
-    pack: () => [bytesOfView(flushSubnormals(packWeights(weights))), ...packEpilogue(epilogue)],
+    pack: () => [
+      madeOf(bytesOfView(flushSubnormals(packWeights(weights))), partsOf(problem)),
+      ...packEpilogue(epilogue),
+    ],
     emit: (layouts) => emit(problem, epilogue, layouts),
   }
 }
@@ -194,6 +198,19 @@ function packWeights({ problem, weight, bias }: Weights): Float32Array {
     next += part.length
   }
   return packed
+}
+
+// Of every phase and group, one after another as they are packed.
+function partsOf(problem: Problem): ConstantPart[] {
+  let offset = 0
+  return problem.phases.flatMap((phase) => {
+    const { panels, depth, bytes } = planPhase(problem, phase)
+    return Array.from({ length: problem.groups }, () => {
+      const parts = panelParts(panels, depth, offset)
+      offset += bytes
+      return parts
+    }).flat()
+  })
 }
 
 function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): TileFunction {

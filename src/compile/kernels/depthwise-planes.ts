@@ -5,6 +5,7 @@ import { convWindow } from '../../ir/ops/conv.ts'
 import type { Kernel, OfferContext, PlacedLayouts } from '../kernel.ts'
 import { CHW, chw } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { madeOf } from '../storage.ts'
 import { at, get, loadSplat, loop, madd, set, shift } from '../tile/build.ts'
 import type { TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
@@ -50,7 +51,9 @@ export const depthwisePlanes: Kernel = {
         tolerance: (taps + 4) * 2 ** -24,
         codeKey: (layouts) => JSON.stringify([input, output, y, x, epilogueKey(epilogue, layouts)]),
         pack: () => [
-          bytesOfView(flushSubnormals(weight)),
+          madeOf(bytesOfView(flushSubnormals(weight)), [
+            { offset: 0, loops: [[weight.length, 4]], kind: 'weights', run: y.taps * x.taps },
+          ]),
           bytesOfView(flushSubnormals(bias ?? new Float32Array(channels))),
           ...packEpilogue(epilogue),
         ],

@@ -5,6 +5,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import type { Kernel } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { madeOf } from '../storage.ts'
 import { convolutionAxis, haloOf } from './conv-axes.ts'
 import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
@@ -40,6 +41,7 @@ export const depthwise: Kernel = {
     const taps = rows.taps * columns.taps
     const problem = { input: shape, output, rows: [rows], columns: [columns] }
     const packWeights = () => packDepthwise(weight, bias)
+    const [blocks, blockBytes] = [Math.ceil(channels / 4), (taps + 1) * 16]
     return [
       {
         kernel: this.name,
@@ -54,13 +56,35 @@ export const depthwise: Kernel = {
         inPlace: values.map((_, i) => i + 1),
         tolerance: (taps + 4) * 2 ** -24,
         codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
-        pack: () => [bytesOfView(packWeights()), ...packEpilogue(epilogue)],
+        pack: () => [
+          madeOf(bytesOfView(packWeights()), [
+            {
+              offset: 0,
+              loops: [
+                [blocks, blockBytes],
+                [4, 4],
+              ],
+              kind: 'words',
+            },
+            {
+              offset: 16,
+              loops: [
+                [blocks, blockBytes],
+                [4, 4],
+                [taps, 16],
+              ],
+              kind: 'weights',
+              run: taps,
+            },
+          ]),
+          ...packEpilogue(epilogue),
+        ],
         emit: (layouts) =>
           emitWindow({
             name: this.name,
             ...problem,
             reduction: 'weights',
-            weightBytes: Math.ceil(channels / 4) * (taps + 1) * 16,
+            weightBytes: blocks * blockBytes,
             epilogue,
             layouts,
           }),

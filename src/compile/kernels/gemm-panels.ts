@@ -1,4 +1,5 @@
 // Weights of a register-tiled product in panels: which widths, and how they lie in memory.
+import type { ConstantPart } from '../storage.ts'
 
 /** Adjacent channels computed together; the packed weights hold panels one after another. */
 export interface Panels {
@@ -33,6 +34,23 @@ export function planPanels(channels: number, pixels: number): Panels[] {
 /** Bytes of the packed weights and biases of all panels. */
 export function packedBytes(panels: readonly Panels[], depth: number): number {
   return panels.reduce((sum, { width, count }) => sum + width * count, 0) * (depth + 1) * 4
+}
+
+/** Returns what packed panels are made of; `offset` is where they start in a constant. */
+export function panelParts(panels: readonly Panels[], depth: number, offset = 0): ConstantPart[] {
+  return panels.flatMap(({ width, count, start }): ConstantPart[] => {
+    const [first, row] = [offset + start * (depth + 1) * 4, width * 4]
+    const panel: [number, number] = [count, row * (depth + 1)]
+    return [
+      { offset: first, loops: [panel, [width, 4]], kind: 'words' },
+      {
+        offset: first + row,
+        loops: [panel, [width, 4], [depth, row]],
+        kind: 'weights',
+        run: depth,
+      },
+    ]
+  })
 }
 
 /** Packs weights for one set of panels: per panel the biases, then a row of the panel per reduction step. */

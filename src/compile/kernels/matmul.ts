@@ -7,11 +7,12 @@ import { sizeOf, stridesOf, type Tensor } from '../../tensor/tensor.ts'
 import type { Kernel, Offer, OfferContext } from '../kernel.ts'
 import { PLAIN } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
-import { packedBytes, packPanels, type Panels, planPanels } from './gemm-panels.ts'
+import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
 
 /** A · B over leading axes, with everything but the weights. */
 export interface Product {
@@ -215,7 +216,16 @@ function offerOf(node: Node, { product, epilogue, packed }: ProductParts): Offer
     tolerance: (k + 4) * 2 ** -24,
     codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices]),
     pack: () => [
-      ...(packed ? [bytesOfView(packMatrices(product, panels, packed))] : []),
+      ...(packed
+        ? [
+            madeOf(
+              bytesOfView(packMatrices(product, panels, packed)),
+              Array.from({ length: packed.matrices }, (_, i) =>
+                panelParts(panels, k, i * packedBytes(panels, k)),
+              ).flat(),
+            ),
+          ]
+        : []),
       ...packEpilogue(epilogue),
     ],
     emit: () => emit({ product, epilogue, packed }),

@@ -8,6 +8,7 @@ import { sizeOf, type Tensor } from '../../tensor/tensor.ts'
 import type { Kernel, OfferContext } from '../kernel.ts'
 import { PLAIN } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { recurrentBody } from './recurrent-nest.ts'
 import {
@@ -87,7 +88,10 @@ function offerOf(plan: RecurrentPlan, node: Node, context: OfferContext) {
       // The offer was made because W and R are constants.
       const weights = { w: w!, r: r!, ...(bias && { bias }) }
       const all = plan.hasPeepholes && peepholes ? { ...weights, peepholes } : weights
-      return [bytesOfView(flushSubnormals(packRecurrence(plan, all)))]
+      const packed = flushSubnormals(packRecurrence(plan, all))
+      return [
+        madeOf(bytesOfView(packed), [{ offset: 0, loops: [[packed.length, 4]], kind: 'floats' }]),
+      ]
     },
     emit: (): TileFunction => {
       const state = sizeOf(stateShape({ ...plan, activations: [] })) * 4

@@ -4,6 +4,7 @@ import type { SparseWeight } from '../../ir/sparsity.ts'
 import { groupsBySize } from '../formats/format.ts'
 import { encodeLists, type Lists } from '../formats/lists.ts'
 import { flushSubnormals } from '../pack.ts'
+import { type ConstantPart, madeOf } from '../storage.ts'
 
 /** Groups of one width. Offsets are bytes in the table. */
 export interface TableSection {
@@ -74,5 +75,23 @@ export function packTable(plan: TablePlan, placeOf: (column: number) => number):
         view.setFloat32(at + 4 + w * 4, weights[entry * width + w]!, true)
     })
   })
-  return new Uint8Array(view.buffer)
+  return madeOf(new Uint8Array(view.buffer), plan.sections.flatMap(partsOf))
+}
+
+// Places and weights of the entries lie between one another; they are stored apart.
+function partsOf({ width, blocks, entries, entryBytes, ...section }: TableSection): ConstantPart[] {
+  const { rows, outputs, start } = section
+  const entry: [number, number] = [entries, entryBytes]
+  return [
+    { offset: rows, loops: [[blocks + 1, 4]], kind: 'words' },
+    ...(outputs === undefined
+      ? []
+      : [{ offset: outputs, loops: [[blocks * width, 4]], kind: 'words' } as const]),
+    ...(entries === 0
+      ? []
+      : ([
+          { offset: start, loops: [entry], kind: 'places' },
+          { offset: start + 4, loops: [entry, [width, 4]], kind: 'weights' },
+        ] as const)),
+  ]
 }

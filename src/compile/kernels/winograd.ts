@@ -1,13 +1,15 @@
 // Conv 3×3, stride 1 (+ element-wise) → Winograd F(2×2, 3×3): 16 products per 4 outputs instead of 36.
 // Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.1.
+import { scatter } from '@tersor/runtime/codecs'
 import { intOf } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
+import { wordsOf } from '../encode.ts'
 import type { Kernel } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
-import { bytesOfView, flushSubnormals } from '../pack.ts'
+import { flushSubnormals } from '../pack.ts'
+import { type ConstantPart, madeOf } from '../storage.ts'
 import { operandsOf } from './conv-gemm.ts'
 import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
-import { packPanels } from './gemm-panels.ts'
 import { emitWinograd, planWinograd, POSITIONS, type WinogradProblem } from './winograd-nest.ts'
 
 /** Where the bias enters: the product at (1, 1) is added to each of the four outputs. */
@@ -61,56 +63,40 @@ export const winograd: Kernel = {
         inPlace: values.map((_, i) => i + 1),
         tolerance: ERROR_GROWTH * (cIn + POSITIONS) * 2 ** -24,
         codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
-        pack: () => [
-          bytesOfView(flushSubnormals(packWeights(problem, data, bias))),
-          ...packEpilogue(epilogue),
-        ],
+        pack: () => [packWeights(problem, data, bias), ...packEpilogue(epilogue)],
         emit: (layouts) => emitWinograd(this.name, problem, { epilogue, layouts }),
       },
     ]
   },
 }
 
-// Panels per position of the 4×4 tile, one position after another.
+// Panels per position of the 4×4 tile, one position after another; made from the 3×3 kernels.
 function packWeights(
   problem: WinogradProblem,
   data: Float32Array,
-  bias: Float32Array | undefined,
-): Float32Array {
+  bias: Float32Array = new Float32Array(problem.output[1]!),
+): Uint8Array {
   const [cIn, cOut] = [problem.input[1]!, problem.output[1]!]
   const { panels, weightBytes } = planWinograd(problem)
-  const transformed = transformWeights(data, cOut * cIn)
-  const packed = new Float32Array((weightBytes * POSITIONS) / 4)
-  for (let position = 0; position < POSITIONS; position++)
-    packed.set(
-      packPanels(panels, cIn, {
-        bias: (o) => (position === BIAS_POSITION && o < cOut ? (bias?.[o] ?? 0) : 0),
-        weight: (o, c) => (o < cOut ? transformed[(position * cOut + o) * cIn + c]! : 0),
-      }),
-      (position * weightBytes) / 4,
-    )
-  return packed
-}
-
-// G g Gᵀ of every 3×3 kernel, with G = [1 0 0; ½ ½ ½; ½ −½ ½; 0 0 1]; positions outermost.
-function transformWeights(data: Float32Array, kernels: number): Float32Array {
-  const transformed = new Float32Array(kernels * POSITIONS)
-  const between = new Float64Array(12)
-  for (let k = 0; k < kernels; k++) {
-    for (let x = 0; x < 3; x++) {
-      const [a, b, c] = [data[k * 9 + x]!, data[k * 9 + 3 + x]!, data[k * 9 + 6 + x]!]
-      between[x] = a
-      between[3 + x] = (a + b + c) / 2
-      between[6 + x] = (a - b + c) / 2
-      between[9 + x] = c
-    }
-    for (let y = 0; y < 4; y++) {
-      const [a, b, c] = [between[y * 3]!, between[y * 3 + 1]!, between[y * 3 + 2]!]
-      transformed[y * 4 * kernels + k] = a
-      transformed[(y * 4 + 1) * kernels + k] = (a + b + c) / 2
-      transformed[(y * 4 + 2) * kernels + k] = (a - b + c) / 2
-      transformed[(y * 4 + 3) * kernels + k] = c
-    }
-  }
-  return transformed
+  const bytes = new Uint8Array(weightBytes * POSITIONS)
+  const parts = panels.flatMap(({ width, count, start }): ConstantPart[] => {
+    const first = start * (cIn + 1) * 4
+    const panel: [number, number] = [count, width * (cIn + 1) * 4]
+    // Channels beyond the last are zero.
+    const kernels = new Float32Array(count * width * cIn * 9)
+    kernels.set(data.subarray(start * cIn * 9, Math.min(cOut, start + count * width) * cIn * 9))
+    const offset = first + width * 4
+    const loops = [panel, [width, 4], [cIn, width * 4]] as const
+    scatter({ address: offset, loops, winograd: weightBytes }, wordsOf(kernels), bytes.buffer)
+    const row = first + BIAS_POSITION * weightBytes
+    const biases = new Float32Array(count * width)
+    biases.set(flushSubnormals(bias.subarray(start, start + count * width)))
+    scatter({ address: row, loops: [panel, [width, 4]] }, wordsOf(biases), bytes.buffer)
+    const winograd = { spread: weightBytes, kernels }
+    return [
+      { offset: row, loops: [panel, [width, 4]], kind: 'words' },
+      { offset, loops, kind: 'weights', run: cIn * 9, winograd },
+    ]
+  })
+  return madeOf(bytes, parts)
 }
