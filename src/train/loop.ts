@@ -60,6 +60,8 @@ export interface LoopOptions {
   readonly masks?: Readonly<Record<string, Uint8Array>>
   /** Largest norm of all gradients of a player together; larger ones are scaled down. */
   readonly clipNorm?: number
+  /** What the network computes with in place of a weight; default the weight itself. */
+  readonly view?: (name: string, weight: Float32Array) => Float32Array
   /** Called with a player's gradients by weight before its update, to add to them in place. */
   readonly adjust?: (
     gradients: Readonly<Record<string, Float32Array>>,
@@ -77,7 +79,7 @@ export async function runLoop(
   players: readonly Player[],
   options: LoopOptions,
 ): Promise<void> {
-  const { steps, store, shapes } = options
+  const { steps, store } = options
   const queue = new Map<Player, Promise<Tensors>>()
   const feedsAt = (player: Player, step: number): Promise<Tensors> => {
     const feeds = player.feeds(step)
@@ -101,7 +103,7 @@ export async function runLoop(
       losses[player.name] = readLoss(results, player, { step, rate })
       rates[player.name] = rate
       const changed = updateInPlace(state, player, { results, rate, options })
-      await store.write(pick(state, changed, shapes))
+      await store.write(pick(state, changed, options))
     }
     state.step++
     const { stop, changed = [] } = await options.afterStep({
@@ -111,7 +113,7 @@ export async function runLoop(
       rates,
       state,
     })
-    if (changed.length > 0) await store.write(pick(state, changed, shapes))
+    if (changed.length > 0) await store.write(pick(state, changed, options))
     if (stop) return
   }
 }
@@ -209,10 +211,16 @@ function followInPlace(running: Float32Array, batch: Float32Array): void {
     running[i] = running[i]! + STATISTICS_MOMENTUM * (batch[i]! - running[i]!)
 }
 
-function pick(
-  { weights }: LoopState,
+/** Returns named weights as the network sees them. */
+export function pick(
+  { weights }: Pick<LoopState, 'weights'>,
   names: readonly string[],
-  shapes: LoopOptions['shapes'],
+  { shapes, view }: Pick<LoopOptions, 'shapes' | 'view'>,
 ): Tensors {
-  return Object.fromEntries(names.map((name) => [name, floats(shapes[name]!, weights[name]!)]))
+  return Object.fromEntries(
+    names.map((name) => {
+      const weight = weights[name]!
+      return [name, floats(shapes[name]!, view?.(name, weight) ?? weight)]
+    }),
+  )
 }

@@ -54,6 +54,8 @@ export interface StepSolver {
     gradients: Readonly<Record<string, Float32Array>>,
     hands: Hands & { readonly rate: number },
   ): void
+  /** What the network computes with in place of a weight; gradients go to the weight all the same. */
+  view?(name: string, weight: Float32Array): Float32Array
   /** Called after every step; returns the names of weights it changed. */
   act(hands: Hands): readonly string[] | Promise<readonly string[]>
   /** Steps at which the learning rate's schedule starts again, each stretch a schedule of its own. */

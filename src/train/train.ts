@@ -10,6 +10,7 @@ import {
   type LoopState,
   maskInPlace,
   type Player,
+  pick,
   runLoop,
   type StepReport,
 } from './loop.ts'
@@ -135,11 +136,8 @@ class TrainingRun {
     const { engine, clipNorm, solver } = this.#options
     const shapes = this.#shapes()
     const trained = Object.keys(this.#graph.gradients)
-    const store = await engine.store(
-      Object.fromEntries(
-        trained.map((name) => [name, floats(shapes[name]!, this.#state.weights[name]!)]),
-      ),
-    )
+    const view = solver?.view && { view: solver.view.bind(solver) }
+    const store = await engine.store(pick(this.#state, trained, { shapes, ...view }))
     this.#releases.push(() => store.release())
     const session = await engine.session(this.#graph.model, { store, optimize: 'basic' })
     this.#releases.push(() => session.release())
@@ -160,6 +158,7 @@ class TrainingRun {
       shapes,
       masks: this.#masks,
       ...(clipNorm !== undefined && { clipNorm }),
+      ...view,
       ...(solver?.adjust && {
         adjust: (gradients, { rate }) => solver.adjust?.(gradients, { ...this.#hands(), rate }),
       }),

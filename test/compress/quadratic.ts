@@ -37,7 +37,8 @@ export function solve(solver: Solver, task: Task): Solved {
   const hands = (step: number) => ({ step, steps: task.steps, weights, masks, forget: () => {} })
   driven.begin!(hands(0))
   for (let step = 0; step < task.steps; step++) {
-    const gradients = task.gradient(weights)
+    const seen = Object.entries(weights).map(([n, data]) => [n, driven.view!(n, data)] as const)
+    const gradients = task.gradient(Object.fromEntries(seen))
     driven.adjust!(gradients, { ...hands(step), rate: task.rate })
     for (const [name, data] of Object.entries(weights))
       for (let i = 0; i < data.length; i++)

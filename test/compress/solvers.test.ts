@@ -1,7 +1,9 @@
 // Solvers on problems whose solution is known in closed form.
 import { describe, expect, it } from 'vitest'
+import { oneShot } from '../../src/compress/schedules/one-shot.ts'
 import { type AdmmData, admm } from '../../src/compress/solvers/admm.ts'
 import { early, indicatorOf, randomFloor, similarity } from '../../src/compress/solvers/early.ts'
+import { gradual } from '../../src/compress/solvers/gradual.ts'
 import { groupLasso } from '../../src/compress/solvers/group-lasso.ts'
 import { energies } from '../../src/compress/solvers/groups.ts'
 import { firm, proximal, soft } from '../../src/compress/solvers/proximal.ts'
@@ -141,6 +143,28 @@ describe('the soft prox', () => {
     expect(groupNorm(shrunk, 0)).toBeCloseTo(0.5, 6)
     expect(groupNorm(shrunk, 1)).toBeCloseTo(0, 6)
     expect(Array.from(firm([partition], goal, 0.2).w!)).toEqual([...goal.w.slice(0, 2), 0, 0])
+  })
+})
+
+describe('gradual', () => {
+  // Weights start where the small ones matter: only behind a mask can these still grow.
+  const start = { w: Float32Array.of(0.9, 0.8, 0.1, 0.2) }
+  const task: Task = {
+    targets: [targetOf([0, 1, 2, 3], 2)],
+    start,
+    gradient: towards({ w: Float32Array.of(0.1, 0.1, 2, 2) }),
+    steps: 60,
+    rate: 0.1,
+  }
+
+  it('never takes a weight back', () => {
+    const { masks } = solve(gradual({ schedule: oneShot, updates: 20 }), task)
+    expect(masks).toEqual({ w: Uint8Array.of(1, 1, 0, 0) })
+  })
+
+  it('with regrowth ends with the weights that grew behind the masks', () => {
+    const { masks } = solve(gradual({ schedule: oneShot, updates: 20, regrow: true }), task)
+    expect(masks).toEqual({ w: Uint8Array.of(0, 0, 1, 1) })
   })
 })
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Criterion, Evidence } from '../../src/compress/contracts.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { criteria, solvers, structures } from '../../src/compress/registry.ts'
+import { gradual } from '../../src/compress/solvers/gradual.ts'
 import type { Target } from '../../src/compress/solvers/solver.ts'
 import { targetsOf } from '../../src/compress/solvers/targets.ts'
 import { findUnits } from '../../src/compress/units.ts'
@@ -90,7 +91,8 @@ function expectMet(task: Task, { masks, weights, keep }: Solved, label: string):
 
 describe.each(structures.all.map(({ name }, s) => [name, s] as const))('%s', (structure, s) => {
   it('meets the plan under every solver, and a pause changes nothing', () => {
-    solvers.all.forEach((solver, k) => {
+    const variants = [...solvers.all, gradual({ regrow: true })]
+    variants.forEach((solver, k) => {
       // Along the diagonals every criterion meets every structure and every solver.
       const criterion = criteria.all[(s + k) % criteria.all.length]!
       const task = taskOf(structure, criterion)

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cut } from '../../src/compress/cut.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { solvers, structures } from '../../src/compress/registry.ts'
+import { gradual } from '../../src/compress/solvers/gradual.ts'
 import type { Solver } from '../../src/compress/solvers/solver.ts'
 import { type Sparsified, type SparsifyOptions, sparsify } from '../../src/compress/sparsify.ts'
 import { presetImage } from '../../src/data/describe.ts'
@@ -76,7 +77,12 @@ function expectMet({ masks, model: sparse, plan: reached }: Sparsified): void {
 
 const densityOf = (mask: Uint8Array) => mask.reduce((sum, bit) => sum + bit, 0) / mask.length
 
-describe.each(solvers.all.map((solver) => [solver.name, solver] as const))('%s', (name, solver) => {
+const variants = [
+  ...solvers.all.map((solver) => [solver.name, solver] as const),
+  ['gradual with regrowth', gradual({ regrow: true })] as const,
+]
+
+describe.each(variants)('%s', (name, solver) => {
   it('meets the plan, or decides one that keeps no less', async () => {
     const result = await sparsify(model, request(solver))
     if (solver.decides === undefined) expect(result.plan).toEqual(plan)

@@ -27,10 +27,13 @@ export interface Driven<D> extends StepSolver {
   state(): Progress<D>
 }
 
+const SEEN = 'seen through '
+
 /** Returns a solver as the training loop takes it. */
 export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
   let state: SolverState<D> | undefined
   let keep: readonly number[] | undefined
+  let seen: Masks = {}
   const partOf = (steps: number) => Math.round(steps * solver.share)
   const runOf = (hands: Hands, rate: number): SolverRun => ({
     targets: work.targets,
@@ -54,7 +57,9 @@ export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
       (target, i) => target.stage(Math.max(target.keep, decision.keep?.[i] ?? 0)).keep,
     )
     const keepOf = (target: Target) => keep![work.targets.indexOf(target)]!
-    return hold(hands, projectAll(work.targets, scores, keepOf))
+    const behind = Object.keys(seen)
+    seen = {}
+    return [...behind, ...hold(hands, projectAll(work.targets, scores, keepOf))]
   }
   let rate = 0
   return {
@@ -76,15 +81,36 @@ export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
       if (acted?.data !== undefined) state = { ...before, data: acted.data }
       const changed = new Set(acted?.changed)
       if (acted?.masks) for (const name of hold(hands, acted.masks)) changed.add(name)
+      if (acted?.seen) {
+        for (const name of Object.keys({ ...seen, ...acted.seen })) changed.add(name)
+        seen = acted.seen
+      }
       if (acted?.done || run.step >= run.steps) for (const name of finish(hands)) changed.add(name)
       return [...changed]
     },
+    view(name, weight) {
+      const mask = seen[name]
+      if (mask === undefined) return weight
+      const masked = weight.slice()
+      maskInPlace(masked, mask)
+      return masked
+    },
     restarts: (steps) => solver.restarts?.(partOf(steps)).filter((at) => at < steps) ?? [],
     state: () => ({ data: state?.data, keep }),
-    tensors: () => state?.tensors ?? {},
+    tensors: () => ({
+      ...state?.tensors,
+      ...Object.fromEntries(
+        Object.entries(seen).map(([name, mask]) => [SEEN + name, Float32Array.from(mask)]),
+      ),
+    }),
     restore(saved, tensors) {
       const { data, keep: kept } = saved as Progress<D>
-      state = { data: data as D, tensors: { ...tensors } }
+      const own = Object.entries(tensors).filter(([name]) => !name.startsWith(SEEN))
+      const masks = Object.entries(tensors).filter(([name]) => name.startsWith(SEEN))
+      state = { data: data as D, tensors: Object.fromEntries(own) }
+      seen = Object.fromEntries(
+        masks.map(([name, mask]) => [name.slice(SEEN.length), Uint8Array.from(mask)]),
+      )
       keep = kept
     },
   }

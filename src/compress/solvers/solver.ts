@@ -68,6 +68,11 @@ export interface Acted<D = unknown> {
   readonly data?: D
   /** From now on these hold weights at zero; weights that are not named are free. */
   readonly masks?: Masks
+  /**
+   * From now on the network sees these weights through masks, while gradients go on to what lies
+   * behind them: a pruned weight can come back.
+   */
+  readonly seen?: Masks
   /** Weights that were written. */
   readonly changed?: readonly string[]
   /** True where the solver is done before its part of the training is over. */
