@@ -73,6 +73,9 @@ export interface Model {
   dispose(): void
 }
 
+// A page that runs in a worker has no use for this part on its own thread; elsewhere it is fetched at once.
+const here = typeof document === 'undefined' ? import('./instance.ts') : undefined
+
 /**
  * Loads a bundle from a folder or single file (path in Node, or URL), its bytes, or its parts.
  * Throws BundleError when it cannot be read, is truncated, altered or of an unknown version.
@@ -105,8 +108,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
       throw error
     }
   }
-  // A page that runs in a worker has no use for this part on its own thread.
-  const { loadInstance } = await import('./instance.ts')
+  const { loadInstance } = await (here ?? import('./instance.ts'))
   const made = await loadInstance(source, { threads, spawn, ...(onProgress && { onProgress }) })
   let instance: typeof made | undefined = made
   const runSync: RunSync = (inputs, { entry } = {}) => {

@@ -8,8 +8,6 @@ export interface Reader {
   read(size: number): Promise<Uint8Array>
   /** Returns all that is left. */
   rest(): Promise<Uint8Array>
-  /** Throws BundleError unless all bytes have been read. */
-  end(): Promise<void>
   /** Stops reading. */
   close(): void
 }
@@ -56,17 +54,16 @@ function readerOf(name: string, pipe: Pipe): Reader {
     total += piece?.length ?? 0
     return piece
   }
-  const wrongSize = (how: string) =>
-    new BundleError(
-      `Cannot load the bundle: "${name}" ${how} than the manifest says: it is truncated or of another bundle`,
-    )
   return {
     read: async (size) => {
       const pieces = [left]
       let found = left.length
       while (found < size) {
         const piece = await pull()
-        if (piece === undefined) throw wrongSize(`ends after ${total} bytes, earlier`)
+        if (piece === undefined)
+          throw new BundleError(
+            `Cannot load the bundle: "${name}" ends after ${total} bytes: it is truncated or of another bundle`,
+          )
         pieces.push(piece)
         found += piece.length
       }
@@ -84,10 +81,6 @@ function readerOf(name: string, pipe: Pipe): Reader {
         pieces,
         pieces.reduce((sum, { length }) => sum + length, 0),
       )
-    },
-    end: async () => {
-      for (let piece: Uint8Array | undefined = left; piece; piece = await pull())
-        if (piece.length > 0) throw wrongSize('is longer')
     },
     close: () => pipe.close?.(),
   }

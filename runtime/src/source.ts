@@ -15,12 +15,16 @@ import { openBytes, openPlace, type Reader } from './reader.ts'
 /** What `load` accepts. */
 export type BundleSource = string | URL | Uint8Array | ArrayBuffer | BundleContent
 
+/** What is wrong with bytes, once that is known; it never rejects, so it may be left waiting. */
+export type Verification = Promise<BundleError | undefined>
+
 /** A bundle whose weights are still to be read. */
 export interface OpenBundle {
   /** Checked; of the two codes, `code` is the one this engine runs best. */
   readonly manifest: Manifest
-  /** Verified. */
   readonly code: Uint8Array
+  /** Settles once the code is verified. */
+  readonly verified: Verification
   /** From the first byte of the weights to the end. */
   readonly weights: Reader
 }
@@ -36,7 +40,7 @@ export async function openBundle(source: BundleSource): Promise<OpenBundle> {
   const reader = openBytes(chosen.file, chosen === manifest.relaxed ? relaxed! : code)
   return {
     manifest: { ...manifest, code: chosen },
-    code: await whole(reader, chosen),
+    ...(await whole(reader, chosen)),
     weights: openBytes(manifest.weights.file, weights),
   }
 }
@@ -52,8 +56,8 @@ async function openAt(place: string): Promise<OpenBundle> {
   const chosen = (hasRelaxedSimd() && manifest.relaxed) || manifest.code
   const weights = openPlace(`${folder}/${manifest.weights.file}`)
   try {
-    const code = await whole(await openPlace(`${folder}/${chosen.file}`), chosen)
-    return { manifest: { ...manifest, code: chosen }, code, weights: await weights }
+    const found = await whole(await openPlace(`${folder}/${chosen.file}`), chosen)
+    return { manifest: { ...manifest, code: chosen }, ...found, weights: await weights }
   } catch (error) {
     weights.then(({ close }) => close()).catch(() => {})
     throw error
@@ -75,8 +79,8 @@ async function single(file: Reader): Promise<OpenBundle> {
     const isRelaxed = relaxed !== undefined && hasRelaxedSimd()
     const chosen = isRelaxed ? manifest.relaxed! : manifest.code
     const code = isRelaxed ? relaxed : base
-    await verify(code, chosen.sha256, chosen.file)
-    return { manifest: { ...manifest, code: chosen }, code, weights: file }
+    const verified = verify(code, chosen.sha256, chosen.file)
+    return { manifest: { ...manifest, code: chosen }, code, verified, weights: file }
   } catch (error) {
     file.close()
     throw error
@@ -85,26 +89,24 @@ async function single(file: Reader): Promise<OpenBundle> {
 
 async function whole(reader: Reader, { bytes, sha256, file }: Manifest['code']) {
   try {
-    const found = await reader.read(bytes)
-    await reader.end()
-    await verify(found, sha256, file)
-    return found
+    const code = await reader.read(bytes)
+    return { code, verified: verify(code, sha256, file) }
   } finally {
     reader.close()
   }
 }
 
-/** Throws BundleError where bytes are not those that a manifest was made for. */
-export async function verify(bytes: Uint8Array, sha256: string, name: string): Promise<void> {
+/** Compares bytes with those that a manifest was made for. */
+export async function verify(bytes: Uint8Array, sha256: string, name: string): Verification {
   // Pages served over plain http have no digest; lengths must do there.
   const subtle = globalThis.crypto?.subtle
-  if (subtle === undefined) return
+  if (subtle === undefined) return undefined
   const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
-  if (hex !== sha256)
-    throw new BundleError(
-      `Cannot load the bundle: "${name}" was altered (SHA-256 ${hex}, the manifest says ${sha256})`,
-    )
+  if (hex === sha256) return undefined
+  return new BundleError(
+    `Cannot load the bundle: "${name}" was altered (SHA-256 ${hex}, the manifest says ${sha256})`,
+  )
 }
 
 // Only Node has folders that may end in .tersor.
