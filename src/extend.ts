@@ -1,10 +1,7 @@
 // Contracts and helpers for authors of plug-ins: ops, passes, methods, kernels, data formats.
-export { defineOp } from './ir/op.ts'
-export type { InferContext, OpRecord, ResizeContext, UnitContext, VjpContext } from './ir/op.ts'
-export { GraphBuilder } from './ir/builder.ts'
-export { Editor } from './ir/edit.ts'
-export { Tally } from './passes/pass.ts'
-export type { Pass, Rewrites } from './passes/pass.ts'
+
+export type { Kernel, Offer, OfferContext } from './compile/kernel.ts'
+export type { TileFunction } from './compile/tile/nodes.ts'
 export type {
   Allocator,
   Criterion,
@@ -12,7 +9,21 @@ export type {
   Statistic,
   Structure,
 } from './compress/contracts.ts'
-export type { Kernel, Offer, OfferContext } from './compile/kernel.ts'
-export type { TileFunction } from './compile/tile/nodes.ts'
+export { admm } from './compress/solvers/admm.ts'
+export { early } from './compress/solvers/early.ts'
+export { gradual } from './compress/solvers/gradual.ts'
+export { groupLasso } from './compress/solvers/group-lasso.ts'
+export { groupSparse } from './compress/solvers/group-sparse.ts'
+export { iterative } from './compress/solvers/iterative.ts'
+export { oneShot } from './compress/solvers/one-shot.ts'
+export { proximal } from './compress/solvers/proximal.ts'
+export { reweighted } from './compress/solvers/reweighted.ts'
+export type { Solver, SolverRun, SolverState, Target } from './compress/solvers/solver.ts'
 export type { Reader } from './data/readers/reader.ts'
+export { GraphBuilder } from './ir/builder.ts'
+export { Editor } from './ir/edit.ts'
+export type { InferContext, OpRecord, ResizeContext, UnitContext, VjpContext } from './ir/op.ts'
+export { defineOp } from './ir/op.ts'
+export type { Pass, Rewrites } from './passes/pass.ts'
+export { Tally } from './passes/pass.ts'
 export type { Recipe } from './recipes/recipe.ts'

@@ -15,10 +15,16 @@ export function energies({ count, of }: Partition, weights: ByWeight): Float64Ar
   return sums
 }
 
+// Asked for at every step, and as long as the elements.
+const sizesOf = new WeakMap<Partition, Int32Array>()
+
 /** Elements of every group. */
-export function sizes({ count, of }: Partition): Int32Array {
-  const found = new Int32Array(count)
-  for (const group of Object.values(of)) for (const id of group) if (id >= 0) found[id]!++
+export function sizes(partition: Partition): Int32Array {
+  const known = sizesOf.get(partition)
+  if (known !== undefined) return known
+  const found = new Int32Array(partition.count)
+  for (const group of Object.values(partition.of)) for (const id of group) if (id >= 0) found[id]!++
+  sizesOf.set(partition, found)
   return found
 }
 
