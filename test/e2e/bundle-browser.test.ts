@@ -8,12 +8,13 @@ import { tmpdir } from 'node:os'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { load } from '@tersor/runtime'
+import { HASH_BLOCK } from '@tersor/runtime/format'
 import { type Browser, chromium } from 'playwright-core'
 import { build as bundleApp } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { singleFile, writeBundle } from '../../src/compile/bundle.ts'
 import { compile } from '../../src/compile/compile.ts'
-import { build, conv } from '../compile/bundle-harness.ts'
+import { build, conv, normal } from '../compile/bundle-harness.ts'
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -45,6 +46,20 @@ globalThis.runBitmap = async (source, bytes, options) => {
   model.dispose()
   return Object.values(outputs).map(({ data }) => Array.from(data))
 }
+globalThis.runThreads = async (source, count, options) => {
+  const progress = []
+  const model = await load(source, { ...options, onProgress: (...at) => progress.push(at) })
+  const [input] = model.inputs
+  const values = (seed) => Float32Array.from({ length: count }, (_, i) => Math.sin(i + seed))
+  const found = []
+  for (let seed = 0; seed < 3; seed++) {
+    const outputs = await model.run({ [input.name]: values(seed) })
+    found.push(...Object.values(outputs).map(({ data }) => Array.from(data)))
+  }
+  const { threads, onlyOne } = model
+  model.dispose()
+  return { found, threads, onlyOne, progress, isIsolated: crossOriginIsolated }
+}
 globalThis.isReady = true
 `
 
@@ -71,6 +86,16 @@ const compiled = compile(network, {
     },
   },
 })
+// Large enough to be shared out; 1.1 MB of weights, so that they arrive in two blocks.
+const large = compile(
+  build([[1, 8, 40, 40]], (b, x) => {
+    const y = b.op('Relu', [conv(b, conv(b, x, 32), 16)])
+    const pooled = b.op('Flatten', [b.op('GlobalAveragePool', [y])])
+    const wide = b.op('MatMul', [pooled, b.constant(normal([16, 1000]))])
+    return b.op('MatMul', [wide, b.constant(normal([1000, 280]))])
+  }),
+  { fma: false },
+)
 const values = Array.from({ length: 90 }, (_, i) => Math.fround(Math.sin(i * 1.7)))
 const pixels = Array.from({ length: 120 }, (_, i) => (i % 4 === 3 ? 255 : (i * 37) % 256))
 
@@ -78,9 +103,11 @@ const globals = 'globalThis' as const
 
 describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () => {
   let browser: Browser
-  let server: Server
+  const servers: Server[] = []
   let folder: string
   let origin: string
+  /** The same files, cross-origin isolated. */
+  let isolated: string
 
   beforeAll(async () => {
     execFileSync('npx', ['tsc', '--build', 'runtime'], { cwd: root, stdio: 'ignore' })
@@ -101,23 +128,12 @@ describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () =
       resolve: { alias: { runtime: join(root, 'runtime/dist/index.js') } },
       build: { outDir: join(folder, 'built') },
     })
-    server = createServer(async (request, response) => {
-      const path = normalize(new URL(request.url!, 'http://localhost').pathname)
-      const file = path.startsWith('/runtime/')
-        ? join(root, 'runtime/dist', path.slice('/runtime/'.length))
-        : join(folder, path === '/' ? 'index.html' : path)
-      try {
-        const body = await readFile(file)
-        response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream')
-        response.setHeader('content-security-policy', policy)
-        response.end(body)
-      } catch {
-        response.statusCode = 404
-        response.end()
-      }
+    await writeFile(join(folder, 'large.tersor'), singleFile(large))
+    origin = await serve({})
+    isolated = await serve({
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     browser = await chromium.launch({
       executablePath,
       args: [
@@ -133,13 +149,35 @@ describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () =
     })
   }, 120_000)
 
+  const serve = async (headers: Readonly<Record<string, string>>) => {
+    const server = createServer(async (request, response) => {
+      const path = normalize(new URL(request.url!, 'http://localhost').pathname)
+      const file = path.startsWith('/runtime/')
+        ? join(root, 'runtime/dist', path.slice('/runtime/'.length))
+        : join(folder, path === '/' ? 'index.html' : path)
+      try {
+        const body = await readFile(file)
+        response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream')
+        response.setHeader('content-security-policy', policy)
+        for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+        response.end(body)
+      } catch {
+        response.statusCode = 404
+        response.end()
+      }
+    })
+    servers.push(server)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+
   afterAll(async () => {
     await browser?.close()
-    server?.close()
+    for (const server of servers) server.close()
     await rm(folder, { recursive: true, force: true })
   })
 
-  const open = async (path = '/') => {
+  const open = async (path = '/', at = origin) => {
     const tab = await browser.newPage()
     const problems: string[] = []
     tab.on('pageerror', (error) => problems.push(error.message))
@@ -147,7 +185,7 @@ describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () =
       if (message.type() === 'error' && !message.text().includes('favicon'))
         problems.push(message.text())
     })
-    await tab.goto(origin + path)
+    await tab.goto(at + path)
     await tab.waitForFunction(`${globals}.isReady === true`)
     return { tab, problems }
   }
@@ -204,6 +242,63 @@ describe.skipIf(!existsSync(executablePath))(`bundle in ${executablePath}`, () =
       expect(value).toBeCloseTo(expected[i]!, 5)
     })
     await tab.close()
+  })
+
+  describe('threads', () => {
+    interface Found {
+      found: number[][]
+      threads: number
+      onlyOne?: string
+      progress: [number, number][]
+      isIsolated: boolean
+    }
+    const run = async (options: object, at: string, path = '/') => {
+      const { tab, problems } = await open(path, at)
+      const found = (await tab.evaluate(
+        call('runThreads', '/large.tersor', 12800, options),
+      )) as Found
+      expect(problems.filter((text) => !text.includes('404'))).toEqual([])
+      await tab.close()
+      return found
+    }
+    let expected: number[][]
+    beforeAll(async () => {
+      const model = await load(large)
+      expected = [0, 1, 2].flatMap((seed) =>
+        Object.values(
+          model.runSync!({
+            x0: Float32Array.from({ length: 12800 }, (_, i) => Math.sin(i + seed)),
+          }),
+        ).map(({ data }) => Array.from(data as Float32Array)),
+      )
+    })
+
+    it.each(['/', '/built/index.html'])(
+      'two of them give the bits of one where a page is isolated: %s',
+      async (path) => {
+        const { found, threads, onlyOne, progress, isIsolated } = await run(
+          { threads: 2 },
+          isolated,
+          path,
+        )
+        expect({ threads, onlyOne, isIsolated }).toEqual({ threads: 2, isIsolated: true })
+        expect(found).toEqual(expected)
+        const total = large.weights.length
+        expect(progress.at(-1)).toEqual([total, total])
+        expect(progress.length).toBe(Math.ceil(total / HASH_BLOCK))
+      },
+    )
+
+    it('there is one, with the reason, where a page is not isolated or must not wait', async () => {
+      const open = await run({ threads: 2 }, origin)
+      expect(open).toMatchObject({ threads: 1, isIsolated: false })
+      expect(open.onlyOne).toMatch(/COOP and COEP/)
+      expect(open.found).toEqual(expected)
+      const onPage = await run({ threads: 2, worker: false }, isolated)
+      expect(onPage).toMatchObject({ threads: 1, isIsolated: true })
+      expect(onPage.onlyOne).toMatch(/must not wait/)
+      expect(onPage.found).toEqual(expected)
+    })
   })
 
   it('an altered bundle is refused in the page too', async () => {
