@@ -68,11 +68,32 @@ export interface OutputDescription {
   readonly labels?: readonly string[]
 }
 
+/** The actual size of an axis: ⌊(times · size + plus) / over⌋. */
+export interface SizeFormula {
+  /** Name of a size of the entry. */
+  readonly size: string
+  readonly times: number
+  readonly plus: number
+  readonly over: number
+}
+
+/** A size that a run chooses by the shapes of its inputs. */
+export interface BundleSize {
+  readonly name: string
+  readonly least: number
+  readonly most: number
+  /** Where the program reads it, as a float32. */
+  readonly address?: number
+}
+
 /** What surrounds a value in the arena. */
 export interface BoundValue {
   readonly name: string
   readonly dtype: BundleDtype
+  /** With `dims`, the largest. */
   readonly shape: readonly number[]
+  /** Per axis its actual size, null where it is fixed. */
+  readonly dims?: readonly (SizeFormula | null)[]
   /** Byte address of its first element; elements are row-major, four bytes each. */
   readonly address: number
   readonly storage: Storage
@@ -121,6 +142,8 @@ export interface BundleEntry {
   readonly outputs: readonly BundleOutput[]
   /** In an order in which copying loses nothing; the input may be one of another entry. */
   readonly state?: readonly BundleState[]
+  /** Sizes up to a maximum. Values lie as at the largest; what is beyond the actual size is garbage. */
+  readonly sizes?: readonly BundleSize[]
 }
 
 /** Everything the runtime needs to know; it begins with the usual entry. */
@@ -224,11 +247,11 @@ export function checkManifest(value: unknown): Manifest {
   return manifest
 }
 
-/** Throws BundleError where the values of an entry do not fit the memory, or its state them. */
+/** Throws BundleError where the values of an entry do not fit the memory. */
 export function checkEntry(
-  { inputs, outputs, state = [] }: BundleEntry,
+  { inputs, outputs }: BundleEntry,
   path: string,
-  { memoryBytes, weights, inputs: usual, further = [] }: Manifest,
+  { memoryBytes, weights }: Manifest,
 ): void {
   inputs.forEach((input, i) => {
     const end = checkPlace(input, `"${path}inputs[${i}]"`, memoryBytes)
@@ -239,14 +262,6 @@ export function checkEntry(
     checkPlace(output, `"${path}outputs[${i}]"`, memoryBytes)
   })
   if (outputs.length === 0) fail('the bundle has no outputs')
-  const all = [...usual, ...further.flatMap((entry) => entry.inputs)]
-  state.forEach(({ input, output }, i) => {
-    const to = all.find(({ name }) => name === input)
-    const from = outputs.find(({ name }) => name === output)
-    if (!to || !from) fail(`"${path}state[${i}]" names no input and output`)
-    if (to.storage !== from.storage || `${to.shape}` !== `${from.shape}`)
-      fail(`"${path}state[${i}]" joins values of different types`)
-  })
 }
 
 const headForm = object({ format: oneOf('tersor-bundle'), version: count })
@@ -274,7 +289,6 @@ export const entryForm = {
   name: text,
   inputs: list(object({ ...valueForm, description: object({ kind: oneOf('tensor', 'image') }) })),
   outputs: list(object(valueForm)),
-  state: optional(list(object({ input: text, output: text }))),
 }
 
 const manifestForm = object({
@@ -285,7 +299,6 @@ const manifestForm = object({
   relaxed: optional(codeForm),
   threads: optional(object({ scratchAddress: count, scratchBytes: count })),
   entry: optional(text),
-  further: optional(list(object({ inputs: list(object({})) }))),
 })
 
 // Returns where it ends.

@@ -74,8 +74,9 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
   const all = ways.flatMap(({ inputs }) => inputs)
   const images = all.some(isImage) ? await import('./describe.ts') : undefined
   images?.checkImages(all)
-  const entries = ways.length > 1 ? await import('./entries.ts') : undefined
-  entries?.checkFurther(manifest)
+  const { further, sizes, state } = manifest
+  const entries = further || sizes || state ? await import('./entries.ts') : undefined
+  entries?.checkEntries(manifest)
   const { memory, run, threads, onlyOne, stop } = await startProgram(bundle, options)
   return {
     manifest,
@@ -84,9 +85,10 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
     run: (inputs, entry) => {
       const chosen = entries?.chooseEntry(manifest, inputs, entry) ?? 0
       const way = ways[chosen]!
-      writeInputs(way, inputs, { memory, images, ways })
+      const sized = entries?.readSizes(way, inputs, memory)
+      writeInputs(way, inputs, { memory, images, ways, sizes: sized })
       run(chosen)
-      const results = readOutputs(way, memory)
+      const results = readOutputs(way, memory, sized)
       keepState(way, ways, memory)
       return results
     },
@@ -99,10 +101,21 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
   }
 }
 
+/** Where sizes vary: how values lie in places made for the largest. */
+export interface Sizes {
+  shapeOf(value: BoundValue): readonly number[]
+  /** Copies values to their places, or back. */
+  spread(dense: ArrayLike<number>, value: BoundValue, memory: Storage): void
+  gather(value: BoundValue, memory: Storage): Storage
+}
+
+type Storage = Float32Array | Int32Array
+
 /** What inputs are written with. */
 interface Hands {
   readonly memory: WebAssembly.Memory
   readonly ways: readonly BundleEntry[]
+  readonly sizes: Sizes | undefined
   /** Present where an input is an image. */
   readonly images: { readonly imageTensor: typeof imageTensor } | undefined
 }
@@ -132,28 +145,30 @@ export function isState(input: string, ways: readonly BundleEntry[]): boolean {
   return ways.some(({ state }) => state?.some((item) => item.input === input))
 }
 
-function writeInput(input: BundleInput, given: ModelInput, { memory, images }: Hands): void {
-  const size = sizeOf(input)
+function writeInput(input: BundleInput, given: ModelInput, { memory, images, sizes }: Hands): void {
+  const shape = sizes?.shapeOf(input) ?? input.shape
+  const size = sizeOf({ shape })
   const values = isPixels(given)
     ? pixelsFor(input, given, images)
     : 'data' in given
-      ? checkedData(input, given)
+      ? checkedData(input, shape, given)
       : given
   if (values.length !== size)
     throw new InputError(
-      `Cannot run: the input "${input.name}" needs ${size} values (${input.dtype}[${input.shape}]), found ${values.length}`,
+      `Cannot run: the input "${input.name}" needs ${size} values (${input.dtype}[${shape}]), found ${values.length}`,
     )
   const to =
     input.storage === 'float32'
-      ? new Float32Array(memory.buffer, input.address, size)
-      : new Int32Array(memory.buffer, input.address, size)
+      ? new Float32Array(memory.buffer, input.address, sizeOf(input))
+      : new Int32Array(memory.buffer, input.address, sizeOf(input))
   const own = ARRAYS[input.dtype]
   if (!Array.isArray(values) && !(values instanceof own) && !isExactSource(values, input))
     throw new InputError(
       `Cannot run: the input "${input.name}" is ${input.dtype}, found ${values.constructor.name}`,
     )
-  if (values instanceof BigInt64Array) for (let i = 0; i < size; i++) to[i] = Number(values[i])
-  else to.set(values as ArrayLike<number>)
+  const numbers = values instanceof BigInt64Array ? Array.from(values, Number) : values
+  if (sizes) sizes.spread(numbers as ArrayLike<number>, input, to)
+  else to.set(numbers as ArrayLike<number>)
 }
 
 // int64 is stored in 32 bits, so 32-bit integers are as good.
@@ -163,11 +178,12 @@ function isExactSource(values: unknown, input: BundleInput): boolean {
 
 function checkedData(
   input: BundleInput,
+  shape: readonly number[],
   given: { data: TensorArray | readonly number[]; shape?: readonly number[] },
 ): TensorArray | readonly number[] {
-  if (given.shape !== undefined && given.shape.join() !== input.shape.join())
+  if (given.shape !== undefined && given.shape.join() !== shape.join())
     throw new InputError(
-      `Cannot run: the input "${input.name}" has shape [${input.shape}], found [${given.shape}]`,
+      `Cannot run: the input "${input.name}" has shape [${shape}], found [${given.shape}]`,
     )
   return given.data
 }
@@ -186,16 +202,22 @@ function pixelsFor(input: BundleInput, pixels: Pixels, images: Hands['images']):
   return images.imageTensor(pixels, description)
 }
 
-function readOutputs(way: BundleEntry, memory: WebAssembly.Memory): Record<string, OutputTensor> {
+function readOutputs(
+  way: BundleEntry,
+  memory: WebAssembly.Memory,
+  sizes: Sizes | undefined,
+): Record<string, OutputTensor> {
   const outputs: Record<string, OutputTensor> = {}
   for (const output of way.outputs) {
     if (way.state?.some((state) => state.output === output.name)) continue
-    const { name, dtype, shape, storage, address } = output
+    const { name, dtype, storage, address } = output
     const size = sizeOf(output)
-    const from =
+    const whole =
       storage === 'float32'
         ? new Float32Array(memory.buffer, address, size)
         : new Int32Array(memory.buffer, address, size)
+    const shape = sizes?.shapeOf(output) ?? output.shape
+    const from = sizes?.gather(output, whole) ?? whole
     const data =
       dtype === 'int64'
         ? BigInt64Array.from(from as Int32Array, (value) => BigInt(value))
@@ -224,6 +246,6 @@ function statesOf({ state = [], outputs }: BundleEntry, ways: readonly BundleEnt
   }))
 }
 
-function sizeOf({ shape }: BoundValue): number {
+function sizeOf({ shape }: Pick<BoundValue, 'shape'>): number {
   return shape.reduce((product, dim) => product * dim, 1)
 }

@@ -7,7 +7,7 @@ import type { Rounding } from './encode.ts'
 import { emitModule } from './emit/wasm.ts'
 import { type EntriesOptions, entriesOf } from './entries.ts'
 import { type BundleDescription, checkDescription, faceOf } from './face.ts'
-import { deployModel, type Fixed, fixModel } from './fix.ts'
+import { type Fixed, fixEntry } from './fix.ts'
 import { lowerProgram } from './lower.ts'
 import { type PlacedProgram, placePrograms } from './place.ts'
 import { Pool } from './pool.ts'
@@ -63,7 +63,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma, exportKernels = false, state = {}, description } = options
   checkDescription(model, description)
   const entries = entriesOf(model, options)
-  const fixed = entries.map((entry) => fixModel(deployModel(entry.model, entry.bindings)))
+  const fixed = entries.map(fixEntry)
   const pool = new Pool()
   const programs = fixed.map((each) => lowerProgram(each, pool))
   const placed = placePrograms(programs, pool, new Set(Object.values(state)))

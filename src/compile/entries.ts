@@ -6,12 +6,14 @@ import { didYouMean, OptionError } from '../util/errors.ts'
 export interface EntryOptions {
   /** Sizes of dynamic dimensions by name. */
   readonly bindings?: Readonly<Record<string, number>>
+  /** The most that dynamic dimensions may be: a run chooses any size up to it. */
+  readonly maxSizes?: Readonly<Record<string, number>>
   /** Only these outputs: an early exit. */
   readonly outputs?: readonly string[]
 }
 
 /** Which ways through a model are compiled. */
-export interface EntriesOptions extends Pick<EntryOptions, 'bindings'> {
+export interface EntriesOptions extends Pick<EntryOptions, 'bindings' | 'maxSizes'> {
   /** Size of a dynamic first dimension (default 1). */
   readonly batch?: number
   /** Ways through the model by name, each for sizes or outputs of its own; the first is the usual one. */
@@ -25,18 +27,27 @@ export interface Entry {
   readonly model: Model
   /** Sizes of its dynamic dimensions. */
   readonly bindings: Readonly<Record<string, number>>
+  /** The most that others may be. */
+  readonly maxSizes: Readonly<Record<string, number>>
 }
 
 /** Returns the entries that options ask for. Throws OptionError on names the model lacks and bad sizes. */
 export function entriesOf(model: Model, options: EntriesOptions): Entry[] {
-  const { entries, batch, bindings: common } = options
-  if (entries === undefined) return [{ model, bindings: bindingsOf(model, common, batch) }]
+  const { entries, batch, bindings: common, maxSizes: commonMost } = options
+  const made = (chosen: Model, { bindings, maxSizes }: EntryOptions): Omit<Entry, 'name'> => {
+    const most = { ...commonMost, ...maxSizes }
+    for (const name of Object.keys(bindings ?? {})) delete most[name]
+    const sizes = bindingsOf(model, { ...common, ...bindings, ...most }, batch)
+    const fixed = Object.entries(sizes).filter(([name]) => !(name in most))
+    return { model: chosen, bindings: Object.fromEntries(fixed), maxSizes: most }
+  }
+  if (entries === undefined) return [made(model, {})]
   const names = Object.keys(entries)
   if (names.length === 0) throw new OptionError('Cannot compile no entries: name at least one')
   return names.map((name) => {
-    const { bindings, outputs } = entries[name]!
+    const { outputs } = entries[name]!
     const chosen = outputs === undefined ? model : exit(model, outputs, name)
-    return { name, model: chosen, bindings: bindingsOf(model, { ...common, ...bindings }, batch) }
+    return { name, ...made(chosen, entries[name]!) }
   })
 }
 

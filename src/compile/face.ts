@@ -11,7 +11,7 @@ import type {
 import type { Model } from '../ir/graph.ts'
 import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, OptionError } from '../util/errors.ts'
-import type { Fixed } from './fix.ts'
+import type { Sized } from './fix.ts'
 import { storageOf } from './layout.ts'
 import type { PlacedEntry } from './place.ts'
 import type { Program } from './program.ts'
@@ -24,7 +24,7 @@ export interface BundleDescription {
 
 /** An entry on its way into the bundle. */
 export interface MadeEntry {
-  readonly fixed: Fixed
+  readonly fixed: Sized
   readonly program: Program
   readonly placed: PlacedEntry
 }
@@ -33,14 +33,27 @@ export interface MadeEntry {
 export function faceOf(
   { fixed, program, placed }: MadeEntry,
   description: BundleDescription | undefined,
-): Pick<BundleEntry, 'inputs' | 'outputs'> {
+): Pick<BundleEntry, 'inputs' | 'outputs' | 'sizes'> {
   const place = (name: string, role: 'inputs' | 'outputs') => {
     const { dtype, shape } = fixed.analysis.types.get(name)!
     const { buffer } = program[role].find((value) => value.name === name)!
-    return { name, ...storedAs(name, dtype), shape, address: placed.addressOf(buffer) }
+    const dims = fixed.dims.get(name)
+    return {
+      ...{ name, ...storedAs(name, dtype), shape },
+      ...(dims?.some((dim) => dim !== undefined) && { dims: dims.map((dim) => dim ?? null) }),
+      address: placed.addressOf(buffer),
+    }
   }
   const { graph } = fixed.model
-  const inputs = graph.inputs.map(
+  const addressOf = (input: string) =>
+    placed.addressOf(program.inputs.find(({ name }) => name === input)!.buffer)
+  const sizes = fixed.sizes.map(({ name, least, most, input }) => ({
+    ...{ name, least, most },
+    ...(input !== undefined && { address: addressOf(input) }),
+  }))
+  const told = new Set(fixed.sizes.map(({ input }) => input))
+  const given = graph.inputs.filter(({ name }) => !told.has(name))
+  const inputs = given.map(
     ({ name }): BundleInput => ({
       ...place(name, 'inputs'),
       description: description?.inputs?.[name] ?? { kind: 'tensor' },
@@ -52,9 +65,9 @@ export function faceOf(
       description: description?.outputs?.[name] ?? { kind: 'tensor' },
     }),
   )
-  for (const { shape, description: given, name } of inputs)
-    if (given.kind === 'image') checkImage(name, given, shape)
-  return { inputs, outputs }
+  for (const { shape, description: image, name } of inputs)
+    if (image.kind === 'image') checkImage(name, image, shape)
+  return { inputs, outputs, ...(sizes.length > 0 && { sizes }) }
 }
 
 /** Throws OptionError where a description names an input or output that the model lacks. */

@@ -89,6 +89,6 @@ describe('entries', () => {
     const parts = compile(model, { state: { next: 'h' }, entries: { one: {}, two: {} } })
     const further = [{ ...parts.manifest.further![0]!, state: [{ input: 'z', output: 'next' }] }]
     const broken = { ...parts, manifest: { ...parts.manifest, further } }
-    await expect(load(broken)).rejects.toThrow(/further\[0\].state\[0\]" names/)
+    await expect(load(broken)).rejects.toThrow(/state names no "z" and "next"/)
   })
 })

@@ -72,6 +72,6 @@ describe('state', () => {
     const { manifest, ...parts } = compile(cell(), { state: { next: 'h' } })
     const broken = { ...manifest, state: [{ input: 'x', output: 'next' }] }
     const bytes = JSON.parse(JSON.stringify(broken))
-    await expect(load({ ...parts, manifest: bytes })).rejects.toThrow(/"state\[0\]" joins/)
+    await expect(load({ ...parts, manifest: bytes })).rejects.toThrow(/state joins "x" and "next"/)
   })
 })
