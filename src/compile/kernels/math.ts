@@ -87,8 +87,8 @@ export function exp(x: TileExpr): TileExpr {
   return mul(mul(fraction, power2(half)), power2(rest))
 }
 
-/** e^x for use inside other functions: 2 ulp on [−87, 88], 0 below, clamped above. */
-function expBounded(x: TileExpr): TileExpr {
+/** e^x where tiny results may be 0: 2 ulp on [−87, 88], 0 below, clamped above; never subnormal below −88. */
+export function expBounded(x: TileExpr): TileExpr {
   const { pattern, fraction } = expParts(min(max(x, splat(-88)), splat(88)))
   return mul(fraction, power2(pattern))
 }

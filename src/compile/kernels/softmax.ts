@@ -12,6 +12,7 @@ import {
   loadLanes,
   loop,
   max,
+  mul,
   set,
   shuffle,
   splat,
@@ -19,8 +20,16 @@ import {
   sub,
 } from '../tile/build.ts'
 import type { TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
-import { exp, log } from './math.ts'
-import { addressAt, createNames, elementNest, loopsOver, type Names, vectorParts } from './nest.ts'
+import { expBounded, log } from './math.ts'
+import {
+  addressAt,
+  createNames,
+  elementNest,
+  type Lanes,
+  loopsOver,
+  type Names,
+  vectorParts,
+} from './nest.ts'
 
 interface Plan {
   readonly type: ValueType
@@ -88,6 +97,51 @@ interface Views {
   readonly padLanes: boolean
 }
 
+/** One step along the axis. */
+interface Element {
+  readonly lanes: Lanes
+  readonly read: TileExpr
+  /** What was written there before. */
+  readonly written: TileExpr
+  write(v: TileExpr): TileStatement
+}
+
+// Maximum, exponentials with their sum, normalisation. Exponentials are kept where they are stored, so
+// that each is computed once; those too small to matter are zero, as subnormal numbers are slow.
+function normalize(how: {
+  readonly isLog: boolean
+  readonly top: string
+  readonly total: string
+  each(body: (at: Element) => TileStatement[]): TileStatement[]
+  /** Combines the lanes of a register. */
+  fold(register: string, combine: typeof add): TileStatement[]
+}): TileStatement[] {
+  const { isLog, top, total, each, fold } = how
+  const shifted = (x: TileExpr) => sub(x, get(top))
+  const filled = (x: TileExpr, lanes: Lanes) => {
+    const lane = (i: number) => (i < lanes ? i : 4 + i)
+    return lanes === 4
+      ? x
+      : shuffle(x, splat(Number.NEGATIVE_INFINITY), [lane(0), lane(1), lane(2), lane(3)])
+  }
+  return [
+    set(top, splat(Number.NEGATIVE_INFINITY)),
+    ...each(({ read, lanes }) => [set(top, max(get(top), filled(read, lanes)))]),
+    ...fold(top, max),
+    set(total, splat(0)),
+    ...each(({ read, lanes, write }) => [
+      set('e', expBounded(shifted(read))),
+      set(total, add(get(total), keepLanes(get('e'), lanes))),
+      ...(isLog ? [] : [write(get('e'))]),
+    ]),
+    ...fold(total, add),
+    set(total, isLog ? log(get(total)) : div(splat(1), get(total))),
+    ...each(({ read, written, write }) => [
+      write(isLog ? sub(shifted(read), get(total)) : mul(written, get(total))),
+    ]),
+  ]
+}
+
 // Vectors run along another axis: each lane is a softmax of its own.
 function acrossAxis(
   names: Names,
@@ -107,25 +161,23 @@ function acrossAxis(
     box,
     (point) => {
       const [top, total] = [names.fresh('top'), names.fresh('sum')]
-      const each = (
-        body: (read: TileExpr, write: (v: TileExpr) => TileStatement) => TileStatement[],
-      ) => {
+      const each = (body: (at: Element) => TileStatement[]) => {
         const k = names.fresh('k')
-        const read = point.loadAt(0, { strides: { [k]: from.strides[axis]! } })
-        const write = (v: TileExpr) => point.storeAt({ strides: { [k]: to.strides[axis]! } }, v)
-        return loop(k, count, body(read, write))
+        const [source, target] = [from, to].map((view) => ({ [k]: view.strides[axis]! }))
+        return [
+          loop(
+            k,
+            count,
+            body({
+              lanes: 4,
+              read: point.loadAt(0, { strides: source! }),
+              written: point.loadAt(1, { strides: target! }),
+              write: (v) => point.storeAt({ strides: target! }, v),
+            }),
+          ),
+        ]
       }
-      const shifted = (x: TileExpr) => sub(x, get(top))
-      return [
-        set(top, splat(Number.NEGATIVE_INFINITY)),
-        each((x) => [set(top, max(get(top), x))]),
-        set(total, splat(0)),
-        each((x) => [set(total, add(get(total), exp(shifted(x))))]),
-        ...(isLog ? [set(total, log(get(total)))] : []),
-        each((x, write) => [
-          write(isLog ? sub(shifted(x), get(total)) : div(exp(shifted(x)), get(total))),
-        ]),
-      ]
+      return normalize({ isLog, top, total, each, fold: () => [] })
     },
     { padLanes },
   )
@@ -149,13 +201,7 @@ function alongAxis(
         )
       const [source, target] = [line(from, 0), line(to, 1)]
       const [top, total] = [names.fresh('top'), names.fresh('sum')]
-      const each = (
-        body: (part: {
-          lanes: 1 | 2 | 3 | 4
-          read: TileExpr
-          write(v: TileExpr): TileStatement
-        }) => TileStatement[],
-      ) =>
+      const each = (body: (at: Element) => TileStatement[]) =>
         vectorParts(type.shape[axis]!).flatMap(({ start, count, lanes }) => {
           const k = count > 1 ? names.fresh('k') : undefined
           const place = (line: typeof source) =>
@@ -166,6 +212,7 @@ function alongAxis(
           const statements = body({
             lanes,
             read: loadLanes(place(source), lanes),
+            written: loadLanes(place(target), lanes),
             write: (v) =>
               padLanes
                 ? store(place(target), keepLanes(v, lanes), 4)
@@ -182,27 +229,7 @@ function alongAxis(
         ).map((lanes) =>
           set(register, combine(get(register), shuffle(get(register), get(register), lanes))),
         )
-      const filled = (x: TileExpr, lanes: number) => {
-        const lane = (i: number) => (i < lanes ? i : 4 + i)
-        return lanes === 4
-          ? x
-          : shuffle(x, splat(Number.NEGATIVE_INFINITY), [lane(0), lane(1), lane(2), lane(3)])
-      }
-      const shifted = (x: TileExpr) => sub(x, get(top))
-      return [
-        set(top, splat(Number.NEGATIVE_INFINITY)),
-        ...each(({ read, lanes }) => [set(top, max(get(top), filled(read, lanes)))]),
-        ...fold(top, max),
-        set(total, splat(0)),
-        ...each(({ read, lanes }) => [
-          set(total, add(get(total), keepLanes(exp(shifted(read)), lanes))),
-        ]),
-        ...fold(total, add),
-        ...(isLog ? [set(total, log(get(total)))] : []),
-        ...each(({ read, write }) => [
-          write(isLog ? sub(shifted(read), get(total)) : div(exp(shifted(read)), get(total))),
-        ]),
-      ]
+      return normalize({ isLog, top, total, each, fold })
     },
   )
 }
