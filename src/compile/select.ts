@@ -14,7 +14,10 @@ export interface NodeReport {
   readonly kernel: string | undefined
   /** True when an earlier node's kernel absorbed it. */
   readonly absorbed: boolean
-  /** Kernels that offered, with the cost of each offer (conversions included). */
+  /**
+   * Kernels that offered, with the cost of each offer: conversions included, and the cheapest offers
+   * for nodes that it leaves to others while a rival covers them.
+   */
   readonly offers: readonly { readonly kernel: string; readonly cost: number }[]
   /** Kernels that refused, with their reasons. */
   readonly refusals: readonly { readonly kernel: string; readonly reason: string }[]
@@ -71,6 +74,19 @@ function choose(
   for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
   const position = new Map(nodes.map((node, index) => [node, index]))
   const context = offerContext(model, analysis, { uses, covered, position, region })
+  const ask = (node: Node): Answers => {
+    const offers: Priced[] = []
+    const refusals: { kernel: string; reason: string }[] = []
+    for (const kernel of kernels) {
+      const answer = hasTypes(node, analysis)
+        ? kernel.offer(node, context)
+        : 'the types of its inputs or outputs are unknown'
+      if (typeof answer === 'string') {
+        if (answer !== '') refusals.push({ kernel: kernel.name, reason: answer })
+      } else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
+    }
+    return { offers, refusals }
+  }
   const placed: (Choice & { readonly at: number })[] = []
   const report: NodeReport[] = []
   let hasPlanes = false
@@ -86,17 +102,8 @@ function choose(
       report.push(empty)
       continue
     }
-    const offers: { offer: Offer; cost: number }[] = []
-    const refusals: { kernel: string; reason: string }[] = []
-    for (const kernel of kernels) {
-      const answer = hasTypes(node, analysis)
-        ? kernel.offer(node, context)
-        : 'the types of its inputs or outputs are unknown'
-      if (typeof answer === 'string') {
-        if (answer !== '') refusals.push({ kernel: kernel.name, reason: answer })
-      } else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
-    }
-    offers.sort((a, b) => a.cost - b.cost)
+    const { offers: found, refusals } = ask(node)
+    const offers = withRest(found, ask, position).sort((a, b) => a.cost - b.cost)
     hasPlanes ||= offers.some(({ offer }) => isPlanesOnly(offer, offers))
     const best = (offers.find(({ offer }) => isIn(offer, preferred)) ?? offers[0])?.offer
     if (best === undefined) {
@@ -127,6 +134,43 @@ function choose(
   const inner = offers.flatMap((offer) => offer.regions ?? [])
   named.push(...inner.flatMap(({ selection }) => selection.report))
   return { offers, report: named, declined, cost: cost - gain, hasPlanes }
+}
+
+interface Priced {
+  readonly offer: Offer
+  readonly cost: number
+}
+
+interface Answers {
+  readonly offers: readonly Priced[]
+  readonly refusals: readonly { readonly kernel: string; readonly reason: string }[]
+}
+
+// Offers that cover different nodes compare by what all of these nodes cost: those that an offer
+// leaves to others count with the cheapest offers for them.
+function withRest(
+  offers: readonly Priced[],
+  ask: (node: Node) => Answers,
+  position: ReadonlyMap<Node, number>,
+): Priced[] {
+  const union = [...new Set(offers.flatMap(({ offer }) => offer.covers))]
+  union.sort((a, b) => position.get(a)! - position.get(b)!)
+  const answers = new Map<Node, Answers>()
+  return offers.map(({ offer, cost }) => {
+    const done = new Set(offer.covers)
+    let total = cost
+    for (const node of union) {
+      if (done.has(node)) continue
+      const answer = answers.get(node) ?? ask(node)
+      answers.set(node, answer)
+      const [first, ...others] = answer.offers
+      if (first === undefined) return { offer, cost: Number.POSITIVE_INFINITY }
+      const best = others.reduce((a, b) => (b.cost < a.cost ? b : a), first)
+      total += best.cost
+      for (const covered of best.offer.covers) done.add(covered)
+    }
+    return { offer, cost: total }
+  })
 }
 
 function isIn(offer: Offer, kind: Layout['kind'] | undefined): boolean {

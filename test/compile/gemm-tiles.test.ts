@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { tileRows } from '../../src/compile/kernels/gemm-nest.ts'
+import { tileRows } from '../../src/compile/kernels/gemm-tiles.ts'
 
 test('tiles cover a row exactly, for every length, width and instruction set', () => {
   for (const width of [4, 8, 12, 16, 32])

@@ -1,5 +1,6 @@
 // The registry of kernels: one line per file.
 import type { Kernel } from '../kernel.ts'
+import { attention } from './attention.ts'
 import { branch } from './branch.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { copyRow } from './copy-row.ts'
@@ -21,6 +22,7 @@ import { view } from './view.ts'
 import { winograd } from './winograd.ts'
 
 const kernels: readonly Kernel[] = [
+  attention,
   winograd,
   convGemm,
   convTransposeGemm,

@@ -19,7 +19,7 @@ import {
   store,
   sub,
 } from '../tile/build.ts'
-import type { TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
+import type { Address, TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
 import { expBounded, log } from './math.ts'
 import {
   addressAt,
@@ -200,36 +200,50 @@ function alongAxis(
           loops,
         )
       const [source, target] = [line(from, 0), line(to, 1)]
-      const [top, total] = [names.fresh('top'), names.fresh('sum')]
-      const each = (body: (at: Element) => TileStatement[]) =>
-        vectorParts(type.shape[axis]!).flatMap(({ start, count, lanes }) => {
-          const k = count > 1 ? names.fresh('k') : undefined
-          const place = (line: typeof source) =>
-            at(line.base, line.offset + start * 4, {
-              ...line.strides,
-              ...(k === undefined ? {} : { [k]: 4 }),
-            })
-          const statements = body({
-            lanes,
-            read: loadLanes(place(source), lanes),
-            written: loadLanes(place(target), lanes),
-            write: (v) =>
-              padLanes
-                ? store(place(target), keepLanes(v, lanes), 4)
-                : store(place(target), v, lanes),
-          })
-          return k === undefined ? statements : [loop(k, count, statements, 4)]
-        })
-      const fold = (register: string, combine: typeof add) =>
-        (
-          [
-            [2, 3, 0, 1],
-            [1, 0, 3, 2],
-          ] as const
-        ).map((lanes) =>
-          set(register, combine(get(register), shuffle(get(register), get(register), lanes))),
-        )
-      return normalize({ isLog, top, total, each, fold })
+      return softmaxLine(names, { count: type.shape[axis]!, isLog, source, target, padLanes })
     },
   )
+}
+
+/** Returns the softmax of one run of numbers, from one address to another. */
+export function softmaxLine(
+  names: Names,
+  line: {
+    readonly count: number
+    readonly source: Address
+    readonly target: Address
+    readonly isLog?: boolean
+    /** Stores zeros up to the next multiple of four. */
+    readonly padLanes?: boolean
+  },
+): TileStatement[] {
+  const { count, source, target, isLog = false, padLanes = false } = line
+  const [top, total] = [names.fresh('top'), names.fresh('sum')]
+  const each = (body: (at: Element) => TileStatement[]) =>
+    vectorParts(count).flatMap(({ start, count: size, lanes }) => {
+      const k = size > 1 ? names.fresh('k') : undefined
+      const place = (from: Address) =>
+        at(from.base, from.offset + start * 4, {
+          ...from.strides,
+          ...(k === undefined ? {} : { [k]: 4 }),
+        })
+      const statements = body({
+        lanes,
+        read: loadLanes(place(source), lanes),
+        written: loadLanes(place(target), lanes),
+        write: (v) =>
+          padLanes ? store(place(target), keepLanes(v, lanes), 4) : store(place(target), v, lanes),
+      })
+      return k === undefined ? statements : [loop(k, size, statements, 4)]
+    })
+  const fold = (register: string, combine: typeof add) =>
+    (
+      [
+        [2, 3, 0, 1],
+        [1, 0, 3, 2],
+      ] as const
+    ).map((lanes) =>
+      set(register, combine(get(register), shuffle(get(register), get(register), lanes))),
+    )
+  return normalize({ isLog, top, total, each, fold })
 }

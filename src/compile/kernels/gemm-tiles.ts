@@ -1,0 +1,40 @@
+// How a row of pixels is cut into register tiles.
+
+/** Rows of tiles by the width of the panel: at most 15 vectors are alive (kernels.md §1.2). */
+const MOST_ROWS: Readonly<Record<number, { readonly plain: number; readonly fma: number }>> = {
+  4: { plain: 6, fma: 8 },
+  8: { plain: 4, fma: 6 },
+  12: { plain: 3, fma: 3 },
+  16: { plain: 2, fma: 2 },
+}
+/** Steps that a sum waits for the one before, in halves of an instruction's share of a cycle. */
+const LATENCY = { plain: 6, fma: 8 }
+
+const kindOf = (fma: boolean) => (fma ? 'fma' : 'plain')
+/** Rows of the largest tile over a panel. */
+export const mostRows = (width: number, fma: boolean) => MOST_ROWS[width]?.[kindOf(fma)] ?? 1
+
+/**
+ * Returns the pixels of each tile of a row, the largest first. A tile takes as long as its sums, but no
+ * less than a sum waits for itself: rows are cut so that no tile is left with too few.
+ */
+export function tileRows(count: number, width: number, fma: boolean): number[] {
+  if (count <= 0) return []
+  const most = mostRows(width, fma)
+  // Between equal times the fewer tiles.
+  const timeOf = (rows: number) => Math.max(rows * (width / 4), LATENCY[kindOf(fma)]) + 0.1
+  const bulk = Math.max(0, Math.floor(count / most) - 3)
+  const left = count - bulk * most
+  const best: { time: number; rows: number }[] = [{ time: 0, rows: 0 }]
+  for (let n = 1; n <= left; n++) {
+    let found = { time: Number.POSITIVE_INFINITY, rows: 1 }
+    for (let rows = 1; rows <= Math.min(most, n); rows++) {
+      const time = best[n - rows]!.time + timeOf(rows)
+      if (time < found.time) found = { time, rows }
+    }
+    best.push(found)
+  }
+  const sizes = new Array<number>(bulk).fill(most)
+  for (let n = left; n > 0; n -= best[n]!.rows) sizes.push(best[n]!.rows)
+  return sizes.sort((a, b) => b - a)
+}
