@@ -1,12 +1,9 @@
 // Cut: units removed from every member and shape constant; and the mask that computes the same.
-import { type Analysis, analyze, Walk } from '../ir/analyze.ts'
-import type { Graph, Model, Node, ValueType } from '../ir/graph.ts'
-import { readsOf } from '../ir/graph.ts'
-import type { ResizeContext, Resized } from '../ir/op.ts'
-import { findOp } from '../ir/ops/index.ts'
-import type { Weights } from '../ir/weights.ts'
+import { type Analysis, analyze } from '../ir/analyze.ts'
+import type { Model } from '../ir/graph.ts'
 import { arrayOf, sizeOf, type Tensor } from '../tensor/tensor.ts'
-import { invariant, ModelError } from '../util/errors.ts'
+import { invariant, OptionError } from '../util/errors.ts'
+import { count, cutGraph, type Keep } from './cut-graph.ts'
 import { findUnits, type Kept, keptMasks, type UnitMap, weightUnits } from './units.ts'
 
 /** What a cut needs besides the model; found when absent. */
@@ -16,8 +13,9 @@ export interface CutOptions {
 
 /**
  * Returns the model without the units that are not kept. Shape constants and attributes follow;
- * names stay. Throws OptionError for a class that is unknown, frozen or left empty, ModelError
- * where a value would be left without slices.
+ * names stay. Where a class keeps none, what it made goes: a layer that read it leaves its bias, a
+ * branch its place. Throws OptionError for a class that is unknown or frozen, and where something
+ * cannot do without what went.
  * @param analysis of the same model
  */
 export function cut(model: Model, analysis: Analysis, kept: Kept, options: CutOptions = {}): Model {
@@ -30,7 +28,7 @@ export function cut(model: Model, analysis: Analysis, kept: Kept, options: CutOp
     const axes = keep.get(name)
     if (axes) weights.set(name, takeSlices(weights.get(name), axes))
   }
-  return rebuild({ model, analysis, keep, weights })
+  return cutGraph({ model, analysis, keep, weights })
 }
 
 /**
@@ -79,9 +77,6 @@ export function weightMasks(model: Model, units: UnitMap, kept: Kept): Record<st
   return result
 }
 
-/** 1 per slice that stays, by value or weight and axis; what keeps all is missing. */
-type Keep = ReadonlyMap<string, ReadonlyMap<number, Uint8Array>>
-
 // A slice stays where all units that it belongs to do.
 function keptSlices(units: UnitMap, masks: readonly Uint8Array[]): Keep {
   const keep = new Map<string, Map<number, Uint8Array>>()
@@ -95,171 +90,7 @@ function keptSlices(units: UnitMap, masks: readonly Uint8Array[]): Keep {
       })
       keep.set(name, axes.set(axis, mask))
     }
-  for (const [name, axes] of keep)
-    for (const mask of axes.values())
-      if (!mask.includes(1))
-        throw new ModelError(
-          `Cannot cut "${name}" to nothing: keep at least one of the units it is made of`,
-        )
   return keep
-}
-
-interface Parts {
-  readonly model: Model
-  readonly analysis: Analysis
-  readonly keep: Keep
-  readonly weights: Weights
-}
-
-// Walks the cut graph in order, letting each record rewrite its constants, and checks every shape.
-function rebuild({ model, analysis, keep, weights }: Parts): Model {
-  const { graph } = model
-  const constants = graph.constants.map((constant) => {
-    const { dtype, shape } = keep.has(constant.name) ? weights.get(constant.name) : constant
-    return { name: constant.name, dtype, shape }
-  })
-  const isConstant = new Set(constants.map((constant) => constant.name))
-  const names = new Set([...allNames(graph), ...isConstant])
-  const readers = countReaders(graph)
-  const shapeAfter = (name: string): ValueType | undefined => {
-    const type = analysis.types.get(name)
-    const axes = keep.get(name)
-    if (type === undefined || axes === undefined) return type
-    return {
-      dtype: type.dtype,
-      shape: type.shape.map((size, axis) => (axes.has(axis) ? count(axes.get(axis)!) : size)),
-    }
-  }
-  const cutGraph: Graph = { ...graph, constants }
-  const walk = new Walk({ ...model, graph: cutGraph, weights })
-  for (const { name, dtype } of graph.inputs) {
-    const type = analysis.types.get(name)
-    if (type) walk.declare({ name, dtype, shape: type.shape }, {})
-  }
-  const nodes = graph.nodes.map((node) => {
-    const touched = [...node.inputs, ...node.outputs].some((name) => keep.has(name))
-    const change = touched
-      ? resize(node, { model, analysis, keep, walk, shapeAfter, isConstant })
-      : {}
-    const inputs = [...node.inputs]
-    for (const [key, value] of Object.entries(change.constants ?? {})) {
-      const index = Number(key)
-      while (inputs.length <= index) inputs.push('')
-      const old = inputs[index]!
-      const own = isConstant.has(old) && readers.get(old) === 1
-      const name = own ? old : freshName(`${node.outputs[0]}_cut${index}`, names)
-      inputs[index] = name
-      names.add(name)
-      isConstant.add(name)
-      weights.set(name, value)
-      const info = { name, dtype: value.dtype, shape: value.shape }
-      const at = constants.findIndex((constant) => constant.name === name)
-      if (at >= 0) constants[at] = info
-      else constants.push(info)
-      walk.setKnown(name, value)
-      walk.types.set(name, info)
-    }
-    const next: Node = {
-      ...node,
-      inputs,
-      attributes: change.attributes ?? node.attributes,
-    }
-    follow(next, walk, analysis, shapeAfter)
-    return next
-  })
-  const read = new Set([...nodes.flatMap(readsOf), ...graph.outputs.map((value) => value.name)])
-  const was = new Set([...graph.nodes.flatMap(readsOf), ...graph.outputs.map(({ name }) => name)])
-  const dropped = constants.filter(({ name }) => !read.has(name) && was.has(name))
-  for (const { name } of dropped) weights.delete(name)
-  return {
-    ...model,
-    weights,
-    graph: {
-      ...graph,
-      nodes,
-      constants: constants.filter((constant) => !dropped.includes(constant)),
-      declared: graph.declared.filter((value) => !keep.has(value.name)),
-    },
-  }
-}
-
-// Infers the node on the cut graph; its outputs must have the shapes that the units say.
-function follow(
-  node: Node,
-  walk: Walk,
-  analysis: Analysis,
-  shapeAfter: (name: string) => ValueType | undefined,
-): void {
-  if (!walk.infer(node)) {
-    walk.setOutputs(
-      node,
-      node.outputs.map((name) => analysis.types.get(name)).filter((type) => type !== undefined),
-    )
-    return
-  }
-  for (const name of node.outputs) {
-    const expected = shapeAfter(name)
-    const found = walk.types.get(name)
-    if (name === '' || expected === undefined || found === undefined) continue
-    invariant(
-      expected.shape.join() === found.shape.join(),
-      `cutting gave "${name}" the shape [${found.shape}], expected [${expected.shape}]`,
-    )
-  }
-}
-
-interface ResizeParts {
-  readonly model: Model
-  readonly analysis: Analysis
-  readonly keep: Keep
-  readonly walk: Walk
-  readonly isConstant: ReadonlySet<string>
-  shapeAfter(name: string): ValueType | undefined
-}
-
-function resize(node: Node, parts: ResizeParts): Resized {
-  const record = findOp(node)
-  if (record?.resize === undefined) return {}
-  const { model, analysis, keep, walk, shapeAfter } = parts
-  const before = (names: readonly string[]) => names.map((name) => analysis.types.get(name)!)
-  const after = (names: readonly string[]) => names.map((name) => shapeAfter(name)!)
-  const context: ResizeContext = {
-    node,
-    opset: model.opsets[node.domain] ?? model.opsets['']!,
-    before: { inputs: before(node.inputs), outputs: before(node.outputs) },
-    after: { inputs: after(node.inputs), outputs: after(node.outputs) },
-    keptInput: (index, axis) => keep.get(node.inputs[index] ?? '')?.get(axis),
-    keptOutput: (index, axis) => keep.get(node.outputs[index] ?? '')?.get(axis),
-    known: (index) => (node.inputs[index] ? walk.knownValue(node.inputs[index]!) : undefined),
-    isWeight: (index) => parts.isConstant.has(node.inputs[index] ?? ''),
-  }
-  return record.resize(context)
-}
-
-function countReaders(graph: Graph): Map<string, number> {
-  const readers = new Map<string, number>()
-  const read = [...graph.nodes.flatMap(readsOf), ...graph.outputs.map((value) => value.name)]
-  for (const name of read) readers.set(name, (readers.get(name) ?? 0) + 1)
-  return readers
-}
-
-function allNames(graph: Graph): string[] {
-  return [
-    ...graph.inputs.map((value) => value.name),
-    ...graph.nodes.flatMap((node) => [...node.inputs, ...node.outputs]),
-  ]
-}
-
-function freshName(hint: string, taken: ReadonlySet<string>): string {
-  let name = hint
-  for (let i = 2; taken.has(name); i++) name = `${hint}_${i}`
-  return name
-}
-
-function count(mask: Uint8Array): number {
-  let kept = 0
-  for (const bit of mask) kept += bit
-  return kept
 }
 
 /** Returns a tensor with only the slices kept along each given axis. */
@@ -287,4 +118,21 @@ function takeAlong(t: Tensor, axis: number, kept: Uint8Array): Tensor {
 /** Analyses a model and cuts it; what recipes call when they have no analysis at hand. */
 export function cutModel(model: Model, kept: Kept): Model {
   return cut(model, analyze(model), kept)
+}
+
+/**
+ * Returns the names of the classes of which every unit may go at once: residual branches, branches
+ * of a Concat, hidden layers of a gate. Each is tried alone.
+ */
+export function vanishingClasses(model: Model, analysis: Analysis, units: UnitMap): string[] {
+  return units.classes.flatMap(({ name, frozen }) => {
+    if (frozen !== undefined) return []
+    try {
+      cut(model, analysis, { [name]: [] }, { units })
+      return [name]
+    } catch (error) {
+      if (error instanceof OptionError) return []
+      throw error
+    }
+  })
 }

@@ -5,8 +5,8 @@ import { OptionError } from '../util/errors.ts'
 /** What to keep of each unit class, and which tensors get a sparsity structure. */
 export const planSchema = z.strictObject({
   format: z.literal(1),
-  /** Unit class name → how many units stay. A class that is not listed keeps all. */
-  keep: z.record(z.string(), z.number().int().positive()),
+  /** Unit class name → how many units stay; 0 where all may go. A class that is not listed keeps all. */
+  keep: z.record(z.string(), z.number().int().nonnegative()),
   /** Weight name → structure and level (an index into the structure's levels, 0 = dense). */
   mask: z
     .record(z.string(), z.object({ structure: z.string(), level: z.number().int().nonnegative() }))

@@ -36,19 +36,42 @@ export class UnitWalk {
   readonly #analysis: Analysis
   readonly #constants: ReadonlySet<string>
 
-  constructor(model: Model, analysis: Analysis) {
+  readonly #state: Readonly<Record<string, string>>
+
+  constructor(model: Model, analysis: Analysis, state: Readonly<Record<string, string>> = {}) {
     this.#model = model
+    this.#state = state
     this.#analysis = analysis
     this.#constants = new Set(model.graph.constants.map((constant) => constant.name))
   }
 
   run(): void {
     const { graph } = this.#model
+    for (const input of Object.values(this.#state))
+      this.#shape(input).forEach((size, axis) => {
+        if (size > 1) this.#carry(input, { axis, ids: this.sets.fresh(size) })
+      })
     for (const node of graph.nodes) this.#visit(node)
     for (const { name } of graph.outputs)
-      this.#freezeValue(name, `it is part of the output "${name}"`)
+      if (this.#state[name] === undefined)
+        this.#freezeValue(name, `it is part of the output "${name}"`)
+      else this.#returnState(name, this.#state[name])
     this.#freezeOtherReads()
     this.sets.settle()
+  }
+
+  // What a run leaves in an output is what the next one finds in an input: both are cut alike.
+  #returnState(output: string, input: string): void {
+    for (const axis of this.#shape(input).keys()) {
+      const [made, read] = [output, input].map(
+        (name) => this.#axesOf(name).find((value) => value.axis === axis)?.ids,
+      )
+      if (made && read)
+        made.forEach((id, i) => {
+          this.sets.unite(id, read[i]!)
+        })
+      else this.sets.freeze(made ?? read ?? [], `the state "${input}" is not cut alike`)
+    }
   }
 
   #visit(node: Node): void {

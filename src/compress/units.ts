@@ -58,9 +58,23 @@ export interface UnitMap {
 /** Which units of each class stay: 1 per kept unit, or their sorted indices. Classes not named keep all. */
 export type Kept = Readonly<Record<string, Uint8Array | readonly number[]>>
 
-/** Finds the units of a model. `analysis` is that of the same model. */
-export function findUnits(model: Model, analysis: Analysis): UnitMap {
-  const walk = new UnitWalk(model, analysis)
+/** What a graph does not say about its units. */
+export interface UnitOptions {
+  /** Output → input that it becomes in the next run: state that may be cut, on both sides alike. */
+  readonly state?: Readonly<Record<string, string>>
+}
+
+/**
+ * Finds the units of a model. `analysis` is that of the same model. Throws OptionError where the
+ * state names an input or output that does not exist or differs in shape.
+ */
+export function findUnits(
+  model: Model,
+  analysis: Analysis,
+  { state = {} }: UnitOptions = {},
+): UnitMap {
+  checkState(model, analysis, state)
+  const walk = new UnitWalk(model, analysis, state)
   walk.run()
   const layers = layersOf(walk)
   const groups = groupUnits(walk, layers)
@@ -95,6 +109,28 @@ export function findUnits(model: Model, analysis: Analysis): UnitMap {
     values.set(name, [...(values.get(name) ?? []), entry])
   }
   return { classes, byName: new Map(classes.map((found) => [found.name, found])), values }
+}
+
+function checkState(
+  { graph }: Model,
+  analysis: Analysis,
+  state: Readonly<Record<string, string>>,
+): void {
+  for (const [output, input] of Object.entries(state)) {
+    const known = { output: graph.outputs, input: graph.inputs }
+    for (const [what, name] of Object.entries({ output, input })) {
+      const names = known[what as 'output' | 'input'].map((value) => value.name)
+      if (!names.includes(name))
+        throw new OptionError(
+          `Cannot keep state: the model has no ${what} "${name}"${didYouMean(name, names)}`,
+        )
+    }
+    const [made, read] = [output, input].map((name) => analysis.types.get(name)?.shape.join())
+    if (made !== read)
+      throw new OptionError(
+        `Cannot keep state: the output "${output}" is [${made}], the input "${input}" [${read}]`,
+      )
+  }
 }
 
 function collectMembers(
@@ -152,7 +188,7 @@ export function unitAxes(units: UnitMap, value: string): number[] {
   return [...new Set(units.values.get(value)?.map(({ axis }) => axis))]
 }
 
-/** Returns 1 per kept unit of every class. Throws OptionError where a class is unknown, frozen, emptied or of another size. */
+/** Returns 1 per kept unit of every class. Throws OptionError where a class is unknown, frozen or of another size. */
 export function keptMasks(units: UnitMap, kept: Kept): Uint8Array[] {
   const masks = units.classes.map(({ size }) => new Uint8Array(size).fill(1))
   for (const [name, given] of Object.entries(kept)) {
@@ -173,8 +209,6 @@ export function keptMasks(units: UnitMap, kept: Kept): Uint8Array[] {
       mask.fill(0)
       for (const unit of given) mask[unit] = 1
     }
-    if (mask.every((bit) => bit === 0))
-      throw new OptionError(`Cannot cut all units of "${name}": at least one must stay`)
     if (found.frozen !== undefined && mask.includes(0))
       throw new OptionError(`Cannot cut "${name}": ${found.frozen}`)
   }

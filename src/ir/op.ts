@@ -134,10 +134,41 @@ export interface Resized {
   readonly constants?: Readonly<Record<number, Tensor>>
 }
 
+/** What `vanish` may look at: a node some of whose inputs lost all their slices. */
+export interface VanishContext {
+  readonly node: Node
+  /** Indices of the inputs that are gone. */
+  readonly gone: readonly number[]
+  /** Types of the outputs after the cut. */
+  readonly outputs: readonly ValueType[]
+  /** The value of an input that is a constant, after the cut. */
+  known(index: number): Tensor | undefined
+}
+
+/** A constant that broadcasts to the output, of the same rank; or the inputs that remain. */
+export type Vanished = { readonly constant: Tensor } | { readonly inputs: readonly string[] }
+
 /** Cost of one node on given shapes. */
 export interface Cost {
   /** Multiply-accumulates. */
   readonly macs: number
+}
+
+/** Cost of one node on given shapes. */
+export interface Cost {
+  /** Multiply-accumulates. */
+  readonly macs: number
+}
+
+/** A product of data with a weight: the axes that are summed over together. */
+export interface Contraction {
+  /** Input numbers of the data and the weight. */
+  readonly data: number
+  readonly weight: number
+  readonly dataAxis: number
+  readonly weightAxis: number
+  /** Equal parts of the data's axis, each read by its own part of the weight's axis 0; 1 where all is read. */
+  readonly groups: number
 }
 
 /** Facts about one operation. */
@@ -157,6 +188,10 @@ export interface OpRecord {
   expand?(b: GraphBuilder, context: InferContext): string[] | undefined
   readonly units?: Units
   resize?(context: ResizeContext): Resized
+  /** What remains when inputs lose all their slices; undefined where at least one has to stay. */
+  vanish?(context: VanishContext): Vanished | undefined
+  /** True where `evaluate` may see a value that is the same along some axes with size 1 there (element-wise ops always may). */
+  readonly spreads?: boolean
   /** Cotangents of the inputs, one entry per input; undefined = zero. Each has its input's rank and dtype and broadcasts to its shape. */
   vjp?(b: GraphBuilder, context: VjpContext): (string | undefined)[]
   cost?(inputs: readonly (ValueType | undefined)[], outputs: readonly ValueType[], node: Node): Cost

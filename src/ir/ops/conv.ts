@@ -13,6 +13,7 @@ import {
   resizeConvGroups,
   resizeConvTransposeGroups,
 } from './units/convolution.ts'
+import { vanishConv } from './units/vanish.ts'
 import { convTransposeVjp, convVjp } from './gradients/conv.ts'
 
 /** Weights [o, i / group, …kernel] over input [n, i, …space], plus an optional bias [o]. */
@@ -21,6 +22,7 @@ export const conv = defineOp({
   vjp: convVjp,
   units: convUnits,
   resize: resizeConvGroups,
+  vanish: vanishConv,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)
@@ -48,6 +50,7 @@ export const convTranspose = defineOp({
   vjp: convTransposeVjp,
   units: convTransposeUnits,
   resize: resizeConvTransposeGroups,
+  vanish: vanishConv,
   infer: (context) => {
     const { dtype, shape, weight } = operandsOf(context)
     const groups = intOf(context.node, 'group', 1)

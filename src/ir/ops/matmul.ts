@@ -7,6 +7,7 @@ import { need, needTensor, reject } from './shared/check.ts'
 import { transposeTensor } from './shared/move.ts'
 import { readNumbers, writeNumbers } from './shared/numeric.ts'
 import { gemmUnits, matMulUnits } from './units/matmul.ts'
+import { vanishGemm, vanishMatMul } from './units/vanish.ts'
 import { gemmVjp, matMulVjp } from './gradients/matmul.ts'
 
 /** [… m, k] × [… k, n] with broadcast leading axes; vectors count as one row or one column. */
@@ -14,6 +15,7 @@ export const matMul = defineOp({
   name: 'MatMul',
   vjp: matMulVjp,
   units: matMulUnits,
+  vanish: vanishMatMul,
   infer: (context) => {
     const [a, b] = [need(context, 0), need(context, 1)]
     return [{ dtype: a.dtype, shape: productOf(a.shape, b.shape).shape }]
@@ -29,6 +31,7 @@ export const gemm = defineOp({
   name: 'Gemm',
   vjp: gemmVjp,
   units: gemmUnits,
+  vanish: vanishGemm,
   infer: (context) => {
     const { a, b } = gemmShapes(context.node, need(context, 0).shape, need(context, 1).shape)
     const shape = [a[0]!, b[1]!]

@@ -24,6 +24,7 @@ import {
   transposeVjp,
 } from './gradients/movement.ts'
 import { concatUnits, transposeUnits } from './units/join.ts'
+import { vanishConcat } from './units/vanish.ts'
 
 /** Axes in the order `perm`, reversed by default. */
 export const transpose = defineOp({
@@ -38,6 +39,7 @@ export const transpose = defineOp({
     return [transposeTensor(t, permutationOf(node, t.shape.length))]
   },
   units: transposeUnits,
+  spreads: true,
 })
 
 /** The permutation a Transpose applies. */
@@ -53,6 +55,7 @@ export const concat = defineOp({
   name: 'Concat',
   vjp: concatVjp,
   units: concatUnits,
+  vanish: vanishConcat,
   infer: (context) => {
     const first = need(context, 0)
     const axis = axisOf(context.node, first.shape.length, 1)

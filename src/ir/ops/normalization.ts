@@ -20,6 +20,7 @@ export const batchNormalization = defineOp({
   name: 'BatchNormalization',
   vjp: batchNormVjp,
   units: batchNormUnits,
+  spreads: true,
   infer: (context) => {
     const type = need(context, 0)
     const channels = type.shape[1] ?? 1

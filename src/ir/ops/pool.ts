@@ -67,6 +67,7 @@ function globalPool(name: string, reduction: OpRecord, vjp: OpRecord['vjp']): Op
     name,
     ...(vjp && { vjp }),
     units: channelUnits,
+    spreads: true,
     infer: (context) => {
       const { dtype, shape } = need(context, 0)
       if (shape.length < 3) reject(`expected [n, c, …space], found [${shape}]`)
