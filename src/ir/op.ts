@@ -154,12 +154,6 @@ export interface Cost {
   readonly macs: number
 }
 
-/** Cost of one node on given shapes. */
-export interface Cost {
-  /** Multiply-accumulates. */
-  readonly macs: number
-}
-
 /** A product of data with a weight: the axes that are summed over together. */
 export interface Contraction {
   /** Input numbers of the data and the weight. */
@@ -194,6 +188,8 @@ export interface OpRecord {
   readonly spreads?: boolean
   /** Cotangents of the inputs, one entry per input; undefined = zero. Each has its input's rank and dtype and broadcasts to its shape. */
   vjp?(b: GraphBuilder, context: VjpContext): (string | undefined)[]
+  /** Where the op multiplies data by a weight; undefined where this node does not. */
+  contraction?(node: Node, inputs: readonly (ValueType | undefined)[]): Contraction | undefined
   cost?(inputs: readonly (ValueType | undefined)[], outputs: readonly ValueType[], node: Node): Cost
   /** Rewrites a node of an older opset into the one this record describes; returns it unchanged if it fits. */
   upgrade?(node: Node, opset: number, b: GraphBuilder): Node

@@ -21,6 +21,10 @@ export const conv = defineOp({
   name: 'Conv',
   vjp: convVjp,
   units: convUnits,
+  contraction: (node) => {
+    const groups = intOf(node, 'group', 1)
+    return { data: 0, weight: 1, dataAxis: 1, weightAxis: 1, groups }
+  },
   resize: resizeConvGroups,
   vanish: vanishConv,
   infer: (context) => {
@@ -49,6 +53,7 @@ export const convTranspose = defineOp({
   name: 'ConvTranspose',
   vjp: convTransposeVjp,
   units: convTransposeUnits,
+  contraction: () => ({ data: 0, weight: 1, dataAxis: 1, weightAxis: 0, groups: 1 }),
   resize: resizeConvTransposeGroups,
   vanish: vanishConv,
   infer: (context) => {

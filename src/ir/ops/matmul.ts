@@ -16,6 +16,10 @@ export const matMul = defineOp({
   vjp: matMulVjp,
   units: matMulUnits,
   vanish: vanishMatMul,
+  contraction: (_node, [a, b]) =>
+    a !== undefined && b?.shape.length === 2
+      ? { data: 0, weight: 1, dataAxis: a.shape.length - 1, weightAxis: 0, groups: 1 }
+      : undefined,
   infer: (context) => {
     const [a, b] = [need(context, 0), need(context, 1)]
     return [{ dtype: a.dtype, shape: productOf(a.shape, b.shape).shape }]
@@ -32,6 +36,13 @@ export const gemm = defineOp({
   vjp: gemmVjp,
   units: gemmUnits,
   vanish: vanishGemm,
+  contraction: (node) => ({
+    data: 0,
+    weight: 1,
+    dataAxis: intOf(node, 'transA', 0) ? 0 : 1,
+    weightAxis: intOf(node, 'transB', 0) ? 1 : 0,
+    groups: 1,
+  }),
   infer: (context) => {
     const { a, b } = gemmShapes(context.node, need(context, 0).shape, need(context, 1).shape)
     const shape = [a[0]!, b[1]!]
