@@ -1,6 +1,7 @@
 // The factors of a compression method: each plug-in folder holds implementations of one of these.
 import type { GraphBuilder } from '../ir/builder.ts'
 import type { Model } from '../ir/graph.ts'
+import type { Part } from '../ir/op.ts'
 import type { FloatTensor, Tensor } from '../tensor/tensor.ts'
 import type { Plan } from './plan.ts'
 import type { UnitMap } from './units.ts'
@@ -10,11 +11,21 @@ export type Mask = Uint8Array
 
 /** What a statistic sees of the graph it extends. */
 export interface ReduceContext {
+  /** The model with the loss, before gradients were added to it. */
+  readonly model: Model
   readonly units: UnitMap
   readonly taps: readonly string[]
   /** Gradient of the loss by tap; empty for statistics that need none. */
   readonly gradients: Readonly<Record<string, string>>
+  /** Products of the loss's Hessian by tap, for the kinds that were asked for. */
+  readonly products: Readonly<Partial<Record<HessianProduct, Readonly<Record<string, string>>>>>
 }
+
+/**
+ * What the Hessian H of the loss by all taps is multiplied with: `gradient` gives H·g, `weights` H·w,
+ * `probe` z ⊙ H·z for a random z of ±1, whose mean over batches is the diagonal of H (Hutchinson 1990).
+ */
+export type HessianProduct = 'gradient' | 'weights' | 'probe'
 
 /** Observed quantity, computed inside the graph and merged over batches: memory does not grow with samples. */
 export interface Statistic {
@@ -23,6 +34,8 @@ export interface Statistic {
   readonly over: 'element' | 'unit'
   /** True when `reduce` needs gradients of the loss with respect to the taps. */
   readonly needsGradients: boolean
+  /** Products of the Hessian that `reduce` needs; each costs about two more gradients. */
+  readonly products?: readonly HessianProduct[]
   /** Weights or values to observe. */
   taps(model: Model, units: UnitMap): string[]
   /** Adds nodes that reduce one batch; returns value names by weight or class name. */
@@ -48,6 +61,12 @@ export interface Criterion {
   score(evidence: Evidence): FloatTensor
   /** How the elements of a unit's members combine into the unit's score. */
   readonly over: 'sum' | 'abs of sum' | 'square of sum' | 'l2'
+  /** Which of a unit's producers are scored; default its weights. A class without any is not scored. */
+  readonly parts?: readonly Part[]
+  /** Scores of units from all their weights, one row per unit, in place of `score` and `over`. */
+  scoreRows?(rows: readonly Float32Array[]): Float32Array
+  /** Last step, over all elements of a weight or all units of a class (none below zero). */
+  finish?(scores: Float32Array): Float32Array
   /** A statistic over units that is the score itself, in place of `score` and `over`. */
   readonly unitStatistic?: string
   /** `absolute` scores compare across classes; `relative` ones only within a class. */

@@ -20,7 +20,8 @@ export function maskables(
   const found = new Map<string, Maskable>()
   for (const { members } of units.classes)
     for (const { weight, axis, role, part } of members) {
-      if (role !== 'producer' || part !== 'weight' || found.has(weight)) continue
+      if ((role !== 'producer' && role !== 'both') || part !== 'weight' || found.has(weight))
+        continue
       const shape = shapeOf(weight)
       if (shape.length < 2) continue
       found.set(weight, {

@@ -1,11 +1,12 @@
 // Observe: a loss graph extended by statistics, run over batches, merged as they come.
-import { gradient } from '../autodiff/gradient.ts'
 import type { Session, Tensors } from '../exec/engine.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model } from '../ir/graph.ts'
-import { type FloatTensor, floatData, floats, type Tensor } from '../tensor/tensor.ts'
+import { type FloatTensor, floatData, floats, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
+import { createRandom, deriveSeed, type Random } from '../util/random.ts'
 import type { Statistic } from './contracts.ts'
+import { slopesOf } from './slopes.ts'
 import type { UnitMap } from './units.ts'
 
 /** What to observe of which graph. */
@@ -27,6 +28,8 @@ export interface Observer {
   /** Statistic → weight or class → output name. */
   readonly outputs: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly statistics: readonly Statistic[]
+  /** Inputs that are fed random signs, with their shapes. */
+  readonly probes: Readonly<Record<string, readonly number[]>>
 }
 
 /** Finished statistics: statistic → weight or class → mean over batches. */
@@ -37,32 +40,43 @@ export function observer(lossModel: Model, options: ObserveOptions): Observer {
   const { statistics, units, loss, bindings = {}, weightsAsInputs } = options
   const tapsOf = statistics.map((statistic) => statistic.taps(lossModel, units))
   const wrt = new Set(statistics.flatMap((s, i) => (s.needsGradients ? tapsOf[i]! : [])))
-  const trained = gradient(lossModel, {
+  const asInputs = weightsAsInputs === undefined ? {} : { weightsAsInputs }
+  const slopes = slopesOf(lossModel, {
     loss,
     wrt: [...wrt],
-    bindings,
-    ...(weightsAsInputs === undefined ? {} : { weightsAsInputs }),
+    products: new Set(statistics.flatMap((statistic) => statistic.products ?? [])),
+    options: { bindings, ...asInputs },
   })
-  const b = new GraphBuilder({ base: trained.model, prefix: 'observe/' })
+  const b = new GraphBuilder({ base: slopes.model, bindings, prefix: 'observe/' })
   const outputs: Record<string, Record<string, string>> = {}
   statistics.forEach((statistic, i) => {
-    const taps = tapsOf[i]!
-    outputs[statistic.name] = statistic.reduce(b, { units, taps, gradients: trained.gradients })
+    outputs[statistic.name] = statistic.reduce(b, {
+      model: lossModel,
+      units,
+      taps: tapsOf[i]!,
+      gradients: slopes.gradients,
+      products: slopes.products,
+    })
   })
   const names = Object.values(outputs).flatMap((byKey) => Object.values(byKey))
-  return { model: b.build([...new Set(names)]), outputs, statistics }
+  return { model: b.build([...new Set(names)]), outputs, statistics, probes: slopes.probes }
 }
 
-/** Runs an observer's session over batches and returns the mean of every statistic; batches that are not finite are skipped. */
+/**
+ * Runs an observer's session over batches and returns the mean of every statistic; batches that are not
+ * finite are skipped. Probes of the Hessian are drawn by `seed`.
+ */
 export async function observe(
   session: Session,
-  { outputs, statistics }: Observer,
+  { outputs, statistics, probes }: Observer,
   batches: AsyncIterable<Tensors> | Iterable<Tensors>,
+  { seed = 0 }: { readonly seed?: number } = {},
 ): Promise<Observed> {
+  const random = createRandom(deriveSeed(seed, 'probes'))
   const running = new Map<string, Tensor>()
   let count = 0
   for await (const feeds of batches) {
-    const values = await session.run(feeds)
+    const values = await session.run({ ...feeds, ...drawProbes(probes, random) })
     const finite = Object.values(values).every((value) => floatData(value).every(Number.isFinite))
     if (!finite) continue
     count++
@@ -74,7 +88,7 @@ export async function observe(
       }
   }
   if (count === 0)
-    throw new DataError('Cannot observe the model: no batch gave finite gradients; check the data')
+    throw new DataError('Cannot observe the model: no batch gave finite values; check the data')
   const mean = (name: string): FloatTensor => {
     const total = running.get(name)!
     return floats(
@@ -90,4 +104,13 @@ export async function observe(
       ),
     ]),
   )
+}
+
+function drawProbes(probes: Observer['probes'], random: Random): Tensors {
+  const signs = (shape: readonly number[]) =>
+    floats(
+      shape,
+      Float32Array.from({ length: sizeOf(shape) }, () => (random.uniform() < 0.5 ? -1 : 1)),
+    )
+  return Object.fromEntries(Object.entries(probes).map(([name, shape]) => [name, signs(shape)]))
 }

@@ -5,8 +5,21 @@ import { globalRanking } from './allocate/global.ts'
 import { knapsack } from './allocate/knapsack.ts'
 import { uniform } from './allocate/uniform.ts'
 import type { Allocator, Criterion, Schedule, Statistic, Structure } from './contracts.ts'
-import { magnitude } from './criteria/magnitude.ts'
-import { taylor } from './criteria/taylor.ts'
+import { activity, attention, wanda } from './criteria/activation.ts'
+import { fisher, fisherNorm } from './criteria/fisher.ts'
+import { fpgm } from './criteria/fpgm.ts'
+import {
+  gradientPreserving,
+  gradientRaising,
+  lossBiased,
+  lossPreserving,
+} from './criteria/gradient-flow.ts'
+import { brainDamage } from './criteria/hessian.ts'
+import { lamp } from './criteria/lamp.ts'
+import { magnitude, magnitudeL1, magnitudeScaled } from './criteria/magnitude.ts'
+import { normScale } from './criteria/norm-scale.ts'
+import { randomCriterion } from './criteria/random.ts'
+import { taylor, taylorGate, taylorSecond } from './criteria/taylor.ts'
 import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
 import { oneShot } from './schedules/one-shot.ts'
@@ -20,6 +33,12 @@ import { oneShot as oneShotSolver } from './solvers/one-shot.ts'
 import { proximal } from './solvers/proximal.ts'
 import { reweighted } from './solvers/reweighted.ts'
 import type { Solver } from './solvers/solver.ts'
+import { inputPower, unitActivity, unitAttention } from './statistics/activation.ts'
+import {
+  elementGradient,
+  elementGradientFlow,
+  elementHessianDiagonal,
+} from './statistics/gradient.ts'
 import { elementTaylor, unitTaylor } from './statistics/taylor.ts'
 import { block } from './structures/block.ts'
 import { blockPunched } from './structures/block-punched.ts'
@@ -72,10 +91,40 @@ export function registryOf<T extends { readonly name: string }>(
 /** What is observed. */
 export const statistics: Registry<Statistic> = registryOf('statistic', [
   unitTaylor(),
-  elementTaylor,
+  unitTaylor({ on: 'weights' }),
+  unitTaylor({ order: 2 }),
+  elementTaylor(),
+  elementTaylor(2),
+  elementGradient,
+  elementGradientFlow,
+  elementHessianDiagonal,
+  inputPower,
+  unitActivity,
+  unitAttention,
 ])
 /** What matters. */
-export const criteria: Registry<Criterion> = registryOf('criterion', [magnitude, taylor])
+export const criteria: Registry<Criterion> = registryOf('criterion', [
+  magnitude,
+  magnitudeL1,
+  magnitudeScaled,
+  lamp,
+  normScale,
+  fpgm,
+  taylor,
+  taylorGate,
+  taylorSecond,
+  fisher,
+  fisherNorm,
+  brainDamage,
+  lossPreserving,
+  lossBiased,
+  gradientRaising,
+  gradientPreserving,
+  wanda,
+  activity,
+  attention,
+  randomCriterion(),
+])
 /** Ideas of where zeros lie; `structures` lists what they give. */
 export const structureFamilies: readonly StructureFamily[] = [
   single(filter),

@@ -15,64 +15,119 @@ export interface ScoreEvidence {
   readonly model: Model
   /** Finished statistics; none for criteria that read only weights. */
   readonly observed?: Observed
+  /** Over which classes a `relative` criterion's scores are divided by their mean; default each alone. */
+  readonly among?: 'class' | 'isomorphic'
 }
 
 /**
  * Returns the score of every unit of every class that can be cut. Scores of a `relative` criterion
- * are divided by their class's mean, so that budgets spread evenly over classes.
- * Throws OptionError where the criterion needs a statistic that was not observed.
+ * are divided by their class's mean, so that budgets spread evenly over classes; with `isomorphic` by
+ * that of all classes whose members have the same roles (Fang et al. 2024, arXiv 2407.04616), so that
+ * these compare. Classes that a criterion says nothing about (a norm's scale, where there is none) are
+ * left out. Throws OptionError where the criterion needs a statistic that was not observed.
  */
 export function scoreUnits(
   units: UnitMap,
   criterion: Criterion,
-  { model, observed = {} }: ScoreEvidence,
+  { model, observed = {}, among = 'class' }: ScoreEvidence,
 ): UnitScores {
   const scores: Record<string, Float32Array> = {}
   for (const found of units.classes) {
     if (found.frozen !== undefined) continue
-    const raw =
-      criterion.unitStatistic === undefined
-        ? combineElements(found, criterion, { model, observed })
-        : unitStatistic(found, criterion.unitStatistic, observed)
-    scores[found.name] = criterion.scale === 'relative' ? relative(raw) : raw
+    const raw = criterion.unitStatistic
+      ? unitStatistic(found, criterion.unitStatistic, observed)
+      : combineElements(found, criterion, { model, observed })
+    if (raw !== undefined) scores[found.name] = criterion.finish?.(raw) ?? raw
   }
-  return scores
+  return criterion.scale === 'relative' ? inMeans(units, scores, among) : scores
 }
 
-function unitStatistic(found: UnitClass, name: string, observed: Observed): Float32Array {
+/**
+ * Returns the scores of a weight's elements as structures sum them: additive over a group, none below
+ * zero. Throws OptionError where the criterion needs a statistic that was not observed.
+ */
+export function scoreElements(
+  criterion: Criterion,
+  { name, weight, observed = {} }: { name: string; weight: FloatTensor; observed?: Observed },
+): Float32Array {
+  const statistics = statisticsOf(criterion, name, observed)
+  const found = floatData(criterion.score({ name, weight, statistics }))
+  const scores = criterion.finish?.(found) ?? found
+  switch (criterion.over) {
+    case 'l2':
+      return scores.map((value) => value * value)
+    // Signed: what all groups have in common does not change which are the best.
+    case 'sum': {
+      const least = scores.reduce((a, b) => Math.min(a, b), 0)
+      return least < 0 ? scores.map((value) => value - least) : scores
+    }
+    case 'abs of sum':
+    case 'square of sum':
+      return scores.map(Math.abs)
+    default:
+      return criterion.over satisfies never
+  }
+}
+
+function unitStatistic(
+  found: UnitClass,
+  name: string,
+  observed: Observed,
+): Float32Array | undefined {
   const byClass = observed[name]
   if (byClass === undefined)
     throw new OptionError(`Cannot score units: the statistic "${name}" was not observed`)
-  // A class that nothing produces (padding) is zero everywhere: worth nothing.
   const given = byClass[found.name]
-  return given === undefined ? new Float32Array(found.size) : floatData(given).slice()
+  if (given !== undefined) return floatData(given).slice()
+  // A class that nothing produces (padding) is zero everywhere: worth nothing.
+  return found.members.some(isProducer) ? undefined : new Float32Array(found.size)
+}
+
+function statisticsOf(
+  criterion: Criterion,
+  weight: string,
+  observed: Observed,
+): Record<string, FloatTensor> {
+  const statistics: Record<string, FloatTensor> = {}
+  for (const name of criterion.needs) {
+    const value = observed[name]?.[weight]
+    if (value === undefined)
+      throw new OptionError(`Cannot score "${weight}": the statistic "${name}" was not observed`)
+    statistics[name] = value
+  }
+  return statistics
+}
+
+function isProducer({ role }: Member): boolean {
+  return role === 'producer' || role === 'both'
 }
 
 function combineElements(
   found: UnitClass,
   criterion: Criterion,
-  { model, observed }: Required<ScoreEvidence>,
-): Float32Array {
-  const total = new Float64Array(found.size)
-  for (const member of found.members) {
-    if (member.role !== 'producer' || member.part !== 'weight') continue
-    const weight = model.weights.get(member.weight) as FloatTensor
-    const statistics: Record<string, FloatTensor> = {}
-    for (const name of criterion.needs) {
-      const value = observed[name]?.[member.weight]
-      if (value === undefined)
-        throw new OptionError(
-          `Cannot score "${member.weight}": the statistic "${name}" was not observed`,
-        )
-      statistics[name] = value
-    }
-    addSlices(
-      total,
-      { member, element: criterion.score({ name: member.weight, weight, statistics }) },
-      criterion.over === 'l2' ? (value) => value * value : (value) => value,
+  { model, observed }: { model: Model; observed: Observed },
+): Float32Array | undefined {
+  const { parts = ['weight'], over } = criterion
+  const producers = found.members.filter(isProducer)
+  const members = producers.filter((member) => parts.includes(member.part))
+  if (members.length === 0) return producers.length > 0 ? undefined : new Float32Array(found.size)
+  const weightOf = ({ weight }: Member) => model.weights.get(weight) as FloatTensor
+  if (criterion.scoreRows)
+    return criterion.scoreRows(
+      rowsOf(
+        found,
+        members.map((member) => ({ member, element: weightOf(member) })),
+      ),
     )
+  const total = new Float64Array(found.size)
+  for (const member of members) {
+    const statistics = statisticsOf(criterion, member.weight, observed)
+    const evidence = { name: member.weight, weight: weightOf(member), statistics }
+    eachOfUnit({ member, element: criterion.score(evidence) }, (unit, value) => {
+      total[unit]! += over === 'l2' ? value * value : value
+    })
   }
-  switch (criterion.over) {
+  switch (over) {
     case 'sum':
       return Float32Array.from(total)
     case 'abs of sum':
@@ -82,26 +137,52 @@ function combineElements(
     case 'l2':
       return Float32Array.from(total, Math.sqrt)
     default:
-      return criterion.over satisfies never
+      return over satisfies never
   }
 }
 
-function addSlices(
-  total: Float64Array,
-  { member, element }: { member: Member; element: FloatTensor },
-  power: (value: number) => number,
+interface MemberElements {
+  readonly member: Member
+  readonly element: FloatTensor
+}
+
+// Calls `visit` with the unit and value of every element of a member's slices.
+function eachOfUnit(
+  { member, element }: MemberElements,
+  visit: (unit: number, value: number) => void,
 ): void {
   const values = floatData(element)
   const inner = sizeOf(element.shape.slice(member.axis + 1))
   for (let i = 0; i < values.length; i++) {
     const unit = member.units[Math.floor(i / inner) % member.units.length]!
-    if (unit >= 0) total[unit]! += power(values[i]!)
+    if (unit >= 0) visit(unit, values[i]!)
   }
 }
 
-function relative(scores: Float32Array): Float32Array {
-  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length
-  return mean > 0 ? scores.map((score) => score / mean) : scores
+function rowsOf({ size }: UnitClass, members: readonly MemberElements[]): Float32Array[] {
+  const rows = Array.from({ length: size }, (): number[] => [])
+  for (const member of members) eachOfUnit(member, (unit, value) => rows[unit]!.push(value))
+  return rows.map((row) => Float32Array.from(row))
+}
+
+function inMeans(units: UnitMap, scores: UnitScores, among: 'class' | 'isomorphic'): UnitScores {
+  const groups = new Map<string, string[]>()
+  for (const { name, members } of units.classes) {
+    if (scores[name] === undefined) continue
+    const key =
+      among === 'class' ? name : members.map((m) => `${m.role} ${m.part} ${m.axis}`).join()
+    groups.set(key, [...(groups.get(key) ?? []), name])
+  }
+  const result: Record<string, Float32Array> = {}
+  for (const names of groups.values()) {
+    const all = names.map((name) => scores[name]!)
+    const count = all.reduce((sum, list) => sum + list.length, 0)
+    const total = all.reduce((sum, list) => list.reduce((a, b) => a + b, sum), 0)
+    const mean = total / count
+    for (const name of names)
+      result[name] = mean > 0 ? scores[name]!.map((score) => score / mean) : scores[name]!
+  }
+  return result
 }
 
 /** Which counts are worth considering. */

@@ -81,7 +81,7 @@ describe.each(['a residual stream', 'a chain with pooling and Flatten', 'one wei
 it('a square per batch does not cancel over batches, as a sum over the whole set would', async () => {
   const model = withLoss(named('a residual stream'))
   const units = findUnits(named('a residual stream'), analyze(named('a residual stream')))
-  const made = observer(model, { statistics: [unitTaylor(), elementTaylor], units, loss: 'loss' })
+  const made = observer(model, { statistics: [unitTaylor(), elementTaylor()], units, loss: 'loss' })
   const observed = await observe(hostSession(made), made, [randomFeeds(model, 3)])
   expect(Object.keys(observed['element-taylor']!)).toContain('stem.weight')
   for (const [name, scores] of Object.entries(observed['unit-taylor']!)) {

@@ -84,7 +84,7 @@ function partition(shape: readonly number[], { height, width }: Size): Partition
   }
 }
 
-// Takes strips away, the least mean score first, until as near to `target` weights are left as can be.
+// Takes strips away, the least mean score first, until no more than `target` weights are left.
 function keepBest(
   score: FloatTensor,
   { size, target }: { size: Size; target: number },
@@ -119,11 +119,10 @@ function keepBest(
   for (const strip of Int32Array.from(mean.keys()).sort((a, b) => mean[a]! - mean[b]! || a - b)) {
     const isRow = strip < rowStrips
     const block = left.get(isRow ? cut.blockOfRow(strip) : cut.blockOfColumn(strip - rowStrips))!
-    const after = kept - block[isRow ? 1 : 0]
-    if (Math.abs(after - target) > Math.abs(kept - target)) break
+    if (kept <= target) break
     gone[strip] = 1
+    kept -= block[isRow ? 1 : 0]
     block[isRow ? 0 : 1]--
-    kept = after
   }
   return Uint8Array.from(rowOf, (row, i) => 1 - (gone[row]! | gone[rowStrips + columnOf[i]!]!))
 }

@@ -15,11 +15,11 @@ export const matMul = defineOp({
   name: 'MatMul',
   vjp: matMulVjp,
   units: matMulUnits,
-  vanish: vanishMatMul,
   contraction: (_node, [a, b]) =>
     a !== undefined && b?.shape.length === 2
       ? { data: 0, weight: 1, dataAxis: a.shape.length - 1, weightAxis: 0, groups: 1 }
       : undefined,
+  vanish: vanishMatMul,
   infer: (context) => {
     const [a, b] = [need(context, 0), need(context, 1)]
     return [{ dtype: a.dtype, shape: productOf(a.shape, b.shape).shape }]
@@ -35,7 +35,6 @@ export const gemm = defineOp({
   name: 'Gemm',
   vjp: gemmVjp,
   units: gemmUnits,
-  vanish: vanishGemm,
   contraction: (node) => ({
     data: 0,
     weight: 1,
@@ -43,6 +42,7 @@ export const gemm = defineOp({
     weightAxis: intOf(node, 'transB', 0) ? 1 : 0,
     groups: 1,
   }),
+  vanish: vanishGemm,
   infer: (context) => {
     const { a, b } = gemmShapes(context.node, need(context, 0).shape, need(context, 1).shape)
     const shape = [a[0]!, b[1]!]

@@ -1,0 +1,229 @@
+// Statistics, computed in the graph, against sums and differences computed apart from it.
+import { describe, expect, it } from 'vitest'
+import { observe, type Observer, observer } from '../../src/compress/observe.ts'
+import { statistics } from '../../src/compress/registry.ts'
+import { findUnits } from '../../src/compress/units.ts'
+import type { Session, Tensors } from '../../src/exec/engine.ts'
+import { analyze } from '../../src/ir/analyze.ts'
+import { int, type Model } from '../../src/ir/graph.ts'
+import { floatData, floats, type Tensor } from '../../src/tensor/tensor.ts'
+import { createRandom } from '../../src/util/random.ts'
+import { Net } from '../compress/nets.ts'
+import { runReference } from '../support/ort.ts'
+
+const session = ({ model }: Observer): Session => ({
+  inputs: ['x'],
+  outputs: model.graph.outputs.map(({ name }) => name),
+  run: (feeds: Tensors) => runReference(model, feeds),
+  time: async () => [],
+  release: async () => {},
+})
+
+/** tanh(x A) B with a mean square loss: smooth, 18 weights. */
+function smallNet(): Model {
+  const net = new Net(1)
+  const x = net.b.input('x', 'float32', [4, 3])
+  const hidden = net.op('Tanh', [net.op('MatMul', [x, net.weight('a', [3, 4])])])
+  const result = net.op('MatMul', [hidden, net.weight('b', [4, 2])])
+  const square = net.op('Mul', [result, result])
+  net.b.output(net.op('ReduceMean', [square], { keepdims: int(0) }), 'loss')
+  return net.b.build(['loss'])
+}
+
+const model = smallNet()
+const units = findUnits(model, analyze(model))
+const names = ['a', 'b']
+
+function feedsOf(seed: number): Tensors {
+  const random = createRandom(seed)
+  return {
+    x: floats(
+      [4, 3],
+      Float32Array.from({ length: 12 }, () => random.normal()),
+    ),
+  }
+}
+
+async function observed(name: string, feeds: readonly Tensors[]) {
+  const made = observer(model, { statistics: [statistics.named(name)], units, loss: 'loss' })
+  return (await observe(session(made), made, feeds))[name]!
+}
+
+const weightsOf = () =>
+  Float64Array.from(names.flatMap((name) => [...floatData(model.weights.get(name))]))
+
+// The loss in double precision, for differences of the second order.
+function lossOf(weights: Float64Array, x: Float32Array): number {
+  let sum = 0
+  for (let row = 0; row < 4; row++) {
+    const hidden = Array.from({ length: 4 }, (_, h) => {
+      let total = 0
+      for (let k = 0; k < 3; k++) total += x[row * 3 + k]! * weights[k * 4 + h]!
+      return Math.tanh(total)
+    })
+    for (let o = 0; o < 2; o++) {
+      let total = 0
+      for (let h = 0; h < 4; h++) total += hidden[h]! * weights[12 + h * 2 + o]!
+      sum += total * total
+    }
+  }
+  return sum / 8
+}
+
+const STEP = 1e-3
+
+function gradientOf(weights: Float64Array, x: Float32Array): Float64Array {
+  return weights.map((w, i) => {
+    const at = (value: number) => lossOf(weights.with(i, value), x)
+    return (at(w + STEP) - at(w - STEP)) / (2 * STEP)
+  })
+}
+
+function hessianOf(weights: Float64Array, x: Float32Array): Float64Array[] {
+  return Array.from(weights, (w, i) => {
+    const at = (value: number) => gradientOf(weights.with(i, value), x)
+    const [up, down] = [at(w + STEP), at(w - STEP)]
+    return up.map((value, j) => (value - down[j]!) / (2 * STEP))
+  })
+}
+
+const times = (matrix: readonly Float64Array[], vector: Float64Array) =>
+  Float64Array.from(matrix, (row) => row.reduce((sum, value, j) => sum + value * vector[j]!, 0))
+
+function expectClose(found: Readonly<Record<string, Tensor>>, expected: Float64Array, part = 1e-4) {
+  const all = names.flatMap((name) => [...floatData(found[name]!)])
+  const scale = Math.max(...expected.map(Math.abs))
+  all.forEach((value, i) => expect(Math.abs(value - expected[i]!)).toBeLessThan(part * scale))
+}
+
+describe('slopes of a small network', () => {
+  const feeds = [feedsOf(1), feedsOf(2)]
+  const w = weightsOf()
+  const per = feeds.map(({ x }) => {
+    const data = floatData(x!)
+    const [g, h] = [gradientOf(w, data), hessianOf(w, data)]
+    return { g, h, hg: times(h, g), hw: times(h, w) }
+  })
+  const mean = (value: (batch: (typeof per)[number], i: number) => number) =>
+    w.map((_, i) => per.reduce((sum, batch) => sum + value(batch, i), 0) / per.length)
+
+  it('the mean gradient, and the mean of (w·g)²', async () => {
+    expectClose(
+      await observed('element-gradient', feeds),
+      mean(({ g }, i) => g[i]!),
+    )
+    expectClose(
+      await observed('element-taylor', feeds),
+      mean(({ g }, i) => (w[i]! * g[i]!) ** 2),
+    )
+  })
+
+  it('w ⊙ H g', async () => {
+    expectClose(
+      await observed('element-gradient-flow', feeds),
+      mean(({ hg }, i) => w[i]! * hg[i]!),
+    )
+  })
+
+  it('the second-order expansion per element and per unit', async () => {
+    const change = ({ g, hw }: (typeof per)[number], i: number) => w[i]! * (g[i]! - hw[i]! / 2)
+    expectClose(
+      await observed('element-taylor-second', feeds),
+      mean((batch, i) => change(batch, i) ** 2),
+    )
+    const found = (await observed('unit-taylor-second', feeds)).a!
+    const expected = Array.from({ length: 4 }, (_, unit) => {
+      const sums = per.map((batch) =>
+        [0, 1, 2].reduce((sum, k) => sum + change(batch, k * 4 + unit), 0),
+      )
+      return sums.reduce((sum, value) => sum + value * value, 0) / sums.length
+    })
+    floatData(found).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5))
+  })
+
+  it('z ⊙ H z for the signs z that were fed', async () => {
+    const statistic = statistics.named('element-hessian-diagonal')
+    const made = observer(model, { statistics: [statistic], units, loss: 'loss' })
+    const drawn: Float64Array[] = []
+    const run = (given: Tensors) => {
+      drawn.push(
+        Float64Array.from(names.flatMap((name) => [...floatData(given[`probe/${name}`]!)])),
+      )
+      return runReference(made.model, given)
+    }
+    const found = await observe({ ...session(made), run }, made, feeds, { seed: 5 })
+    expect(drawn.every((signs) => signs.every((sign) => Math.abs(sign) === 1))).toBe(true)
+    expect(drawn[0]).not.toEqual(drawn[1])
+    const products = drawn.map((signs, batch) => times(per[batch]!.h, signs))
+    expectClose(
+      found[statistic.name]!,
+      w.map((_, i) => drawn.reduce((sum, z, batch) => sum + (z[i]! * products[batch]![i]!) / 2, 0)),
+    )
+    expect(await observe(session(made), made, feeds, { seed: 5 })).toEqual(found)
+  })
+})
+
+describe('activations', () => {
+  const net = new Net(3)
+  const x = net.b.input('x', 'float32', [2, 4, 3, 3])
+  const first = net.op('Relu', [net.conv(x, 'first', { out: 6, group: 2 })])
+  const second = net.op('Relu', [net.conv(first, 'second', { out: 5 })])
+  const flat = net.op('Flatten', [second])
+  const last = net.linear(flat, 'last', 2)
+  net.b.output(net.op('ReduceMean', [last], { keepdims: int(0) }), 'loss')
+  const conv = net.b.build(['loss'])
+  const map = findUnits(conv, analyze(conv))
+  const random = createRandom(4)
+  const feeds = {
+    x: floats(
+      [2, 4, 3, 3],
+      Float32Array.from({ length: 72 }, () => random.normal()),
+    ),
+  }
+  const named = (list: readonly string[]) => list.map((name) => statistics.named(name))
+
+  it('powers of inputs lie along the weight, groups apart', async () => {
+    const made = observer(conv, { statistics: named(['input-power']), units: map, loss: 'loss' })
+    const found = (await observe(session(made), made, [feeds]))['input-power']!
+    const powerOf = (channel: number) =>
+      [0, 1]
+        .flatMap((n) => [
+          ...feeds.x.data.subarray((n * 4 + channel) * 9, (n * 4 + channel + 1) * 9),
+        ])
+        .reduce((sum, value) => sum + value * value, 0)
+    expect(found['first.weight']!.shape).toEqual([6, 2, 1, 1])
+    const expected = [0, 0, 0, 2, 2, 2].flatMap((at) => [powerOf(at), powerOf(at + 1)])
+    found['first.weight']!.data.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 3))
+    expect(found['second.weight']!.shape).toEqual([1, 6, 1, 1])
+    expect(found['last.weight']!.shape).toEqual([1, 45])
+  })
+
+  it('activity is the part that is not zero where a unit is read', async () => {
+    const made = observer(conv, { statistics: named(['unit-activity']), units: map, loss: 'loss' })
+    const found = (await observe(session(made), made, [feeds]))['unit-activity']!
+    const values = await runReference(net.b.build([first, second]), feeds)
+    const partOf = (value: Tensor, channel: number, channels: number) => {
+      const all = [0, 1].flatMap((n) => {
+        const at = (n * channels + channel) * 9
+        return [...floatData(value).subarray(at, at + 9)]
+      })
+      return all.filter((entry) => entry !== 0).length / all.length
+    }
+    // A unit of the grouped convolution is the same filter of both groups.
+    const grouped = [0, 1, 2].map(
+      (i) => (partOf(values[first]!, i, 6) + partOf(values[first]!, i + 3, 6)) / 2,
+    )
+    floatData(found['first.weight']!).forEach((part, i) => expect(part).toBeCloseTo(grouped[i]!, 5))
+    floatData(found['second.weight']!).forEach((part, i) =>
+      expect(part).toBeCloseTo(partOf(values[second]!, i, 5), 5),
+    )
+  })
+})
+
+it.each(statistics.all.map((statistic) => [statistic.name, statistic] as const))(
+  '%s merges batches so that their mean is that of all',
+  (_name, { merge }) => {
+    const sum = merge(floats([2], [1, 2]), floats([2], [3, 5]))
+    expect(Array.from(floatData(sum))).toEqual([4, 7])
+  },
+)
