@@ -83,13 +83,14 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
       { path: 'bundle/', summary: 'runs on @tersor/runtime', sizeBytes: written.sizeBytes },
       {
         path: 'plan.json',
-        summary: 'units kept per class',
+        summary: 'units kept per class, masks per weight',
         sizeBytes: statSync(join(out, 'plan.json')).size,
       },
     ],
   })
   writeRun(out, run)
-  rmSync(workFolder, { recursive: true, force: true })
+  if (result.stopped) terminal.note('the same command with --resume continues')
+  else rmSync(workFolder, { recursive: true, force: true })
   return run
 }
 

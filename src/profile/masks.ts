@@ -13,6 +13,8 @@ import { between, type Point, planAtLevel } from './widths.ts'
 
 /** Densities that are measured, densest first. */
 const DENSITIES = [0.5, 0.25, 0.125, 0.0625] as const
+/** The sparsest that is measured. */
+export const SPARSEST = DENSITIES[DENSITIES.length - 1]!
 /** Level of the narrow width at which densities are measured once more. */
 const NARROW = 2
 /** A difference below this share counts as none. */

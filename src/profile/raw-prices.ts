@@ -50,6 +50,13 @@ export function rawPrices(
     last = { keep, type, made }
     return last
   }
+  const densities = layers.map(() => new Map<string, readonly number[]>())
+  const densityOf = (index: number, { structure, level }: Plan['mask'][string]): number => {
+    const known = densities[index]!.get(structure)
+    const levels = known ?? structures.named(structure).levels(layers[index]!.masks!.shape)
+    densities[index]!.set(structure, levels)
+    return levels[level] ?? 1
+  }
   const timesOf = (plan: Plan): number[] => {
     const { type } = typesOf(plan)
     return layers.map((layer, i) => {
@@ -58,7 +65,7 @@ export function rawPrices(
       const curve = mask && byStructure[i]!.get(mask.structure)
       if (mask === undefined || curve === undefined) return dense
       const shape = maskedShape(layer, type)
-      const density = structures.named(mask.structure).levels(shape)[mask.level] ?? 1
+      const density = densityOf(i, mask)
       const share = sizeOf(shape) / elements[i]!
       // What the compiler finds slower it runs dense.
       return Math.min(dense, maskedTime(curve, density, share))

@@ -26,6 +26,10 @@ export interface FlowContext {
   readonly wholeMs: number
   /** Milliseconds the goal allows. */
   readonly budgetMs: number
+  /** Accuracy or agreement of the original, 0…1; undefined without evaluation samples. */
+  readonly before: number | undefined
+  /** Notes the best so far: what an aborted run is left with. */
+  offer(progress: Progress): void
   /** Tells the reader of the report something. */
   note(text: string): void
 }
@@ -37,13 +41,16 @@ export interface Progress {
   readonly plan: Plan
   /** Units of the original model that are left, per class that lost some. */
   readonly kept: Readonly<Record<string, readonly number[]>>
-  /** Why no class keeps less. */
-  readonly reasons: Readonly<Record<string, string>>
+  /** Why no class keeps less, and why no weight has more zeros. */
+  readonly reasons: {
+    readonly keep: Readonly<Record<string, string>>
+    readonly mask: Readonly<Record<string, string>>
+  }
   readonly history: readonly TrainingPoint[]
 }
 
 /** A recipe's starting point: nothing done. */
 export function untouched(original: Model): Progress {
   const plan: Plan = { format: 1, keep: {}, mask: {} }
-  return { model: original, plan, kept: {}, reasons: {}, history: [] }
+  return { model: original, plan, kept: {}, reasons: { keep: {}, mask: {} }, history: [] }
 }

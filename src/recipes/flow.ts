@@ -21,56 +21,29 @@ import { fingerprintOfModel, Steps } from './steps.ts'
 import { judgeFor, type Lesson, lessonFor } from './teach.ts'
 import { waysOn } from './ways-on.ts'
 
+/** How a flow is run. */
+export interface FlowOptions {
+  readonly onEvent: (event: FlowEvent) => void
+  /** Price masks too; default false. */
+  readonly masks?: boolean
+}
+
 /** Runs a request: the recipe's `compress` between measuring what is there and measuring what came out. */
-export async function runFlow(
+export function runFlow(
   recipe: Pick<Recipe, 'name' | 'paper'>,
   request: CompressRequest,
-  {
-    onEvent,
-    masks = false,
-    compress,
-  }: {
-    readonly onEvent: (event: FlowEvent) => void
-    /** Price masks too; default false. */
-    readonly masks?: boolean
-    readonly compress: (context: FlowContext) => Promise<Progress>
-  },
+  options: FlowOptions & { readonly compress: (context: FlowContext) => Promise<Progress> },
 ): Promise<CompressResult> {
-  const notes: string[] = []
-  const { timing = {} } = request
-  const bench = new Workbench({ threads: 1, timing })
-  const engine = await createEngine({
-    threads: request.threads,
-    onFallback: (reason) => notes.push(reason),
-  })
-  try {
-    const start = prepare(recipe, request, onEvent)
-    const { steps, original, lesson } = start
-    const table = await openTable(request, bench)
-    await checkInput({ ...start, request, engine }, notes)
-    const { wholeMs, before } = await baseline({ ...start, request, engine, bench, table })
-    const budgetMs = budgetOf(request, wholeMs)
-    const subject = subjectOf(original)
-    const pricing = await prices(subject, { steps, request, bench, table, wholeMs, masks })
-    const note = (text: string) => void notes.push(text)
-    const context = {
-      ...start,
-      request,
-      subject,
-      engine,
-      bench,
-      table,
-      pricing,
-      wholeMs,
-      budgetMs,
-      note,
-    }
+  return withContext(recipe, request, options, async (context, heard) => {
+    const { original, subject, pricing, table, wholeMs, budgetMs, before } = context
     const compileAlone = wholeMs <= budgetMs
-    if (compileAlone) note('The goal is met by compiling alone: nothing was pruned')
-    const done = compileAlone ? untouched(original) : await compress(context)
+    if (compileAlone) context.note('The goal is met by compiling alone: nothing was pruned')
+    const { done, stopped } = compileAlone
+      ? { done: untouched(original), stopped: false }
+      : await untilStopped(context, heard, options.compress)
     const { comparisons, after } = await figures(context, done.model)
-    const quality = qualityOf(request, lesson, { before, after })
-    const verdict = judgeGoal(context, { comparisons, quality })
+    const quality = qualityOf(request, context.lesson, { before, after })
+    const { gap, lost } = judgeGoal(context, { comparisons, quality })
     return {
       name: request.name,
       original,
@@ -82,11 +55,11 @@ export async function runFlow(
       training: done.history,
       comparisons,
       goal: request.goal,
-      reached: verdict.gap === '',
-      gap: verdict.gap,
-      waysOn:
-        verdict.gap === '' ? [] : await waysOn(context, { small: done.model, lost: verdict.lost }),
-      notes,
+      reached: gap === '',
+      stopped,
+      gap,
+      waysOn: gap === '' ? [] : await waysOn(context, { small: done.model, lost }),
+      notes: heard.notes,
       priceTable: {
         fingerprint: table.fingerprint,
         points: pricing.points,
@@ -94,11 +67,64 @@ export async function runFlow(
       },
       device: deviceFacts(),
       seed: request.seed,
-      steps: steps.records,
+      steps: context.steps.records,
     }
+  })
+}
+
+/** What a run has said so far. */
+interface Heard {
+  readonly notes: string[]
+  best: Progress | undefined
+}
+
+/** Measures the model and its layers, and hands them to `work`; engines are closed behind it. */
+export async function withContext<T>(
+  recipe: Pick<Recipe, 'name'>,
+  request: CompressRequest,
+  { onEvent, masks = false }: FlowOptions,
+  work: (context: FlowContext, heard: Heard) => Promise<T>,
+): Promise<T> {
+  const heard: Heard = { notes: [], best: undefined }
+  const note = (text: string) => void heard.notes.push(text)
+  const { timing = {} } = request
+  const bench = new Workbench({ threads: 1, timing })
+  const engine = await createEngine({ threads: request.threads, onFallback: note })
+  try {
+    const start = prepare(recipe, request, onEvent)
+    const table = await openTable(request, bench)
+    await checkInput({ ...start, request, engine }, note)
+    const measured = await baseline({ ...start, request, engine, bench, table })
+    const { wholeMs } = measured
+    const subject = subjectOf(start.original)
+    const { steps } = start
+    const budgetMs = budgetOf(request, wholeMs)
+    const common = { steps, request, bench, table, wholeMs }
+    // Where compiling alone meets the goal no mask is asked for.
+    const pricing = await prices(subject, { ...common, masks: masks && wholeMs > budgetMs })
+    const offer = (progress: Progress) => {
+      heard.best = progress
+    }
+    const tools = { request, engine, bench, table, note, offer }
+    return await work({ ...start, ...tools, ...measured, subject, pricing, budgetMs }, heard)
   } finally {
     await engine.close()
     await bench.close()
+  }
+}
+
+// An aborted run ends with the best it had; without any it fails.
+async function untilStopped(
+  context: FlowContext,
+  heard: Heard,
+  compress: (context: FlowContext) => Promise<Progress>,
+): Promise<{ done: Progress; stopped: boolean }> {
+  try {
+    return { done: await compress(context), stopped: false }
+  } catch (error) {
+    if (context.request.signal?.aborted !== true || heard.best === undefined) throw error
+    context.note('Stopped before its end: this is the best model so far')
+    return { done: heard.best, stopped: true }
   }
 }
 
@@ -152,7 +178,7 @@ async function baseline(
 // A wrong colour order or mean ruins everything after it in silence: look before training.
 async function checkInput(
   { steps, original, request, lesson, engine }: Scoring & Pick<FlowContext, 'steps'>,
-  notes: string[],
+  note: (text: string) => void,
 ): Promise<void> {
   const dataset = request.training ?? request.evaluation
   if (dataset === undefined) return
@@ -168,7 +194,7 @@ async function checkInput(
       return { data: { verdict, message }, summary: message }
     },
   )
-  if (data.verdict === 'doubtful') notes.push(data.message)
+  if (data.verdict === 'doubtful') note(data.message)
 }
 
 function budgetOf({ goal: { speedup, latencyMs } }: CompressRequest, wholeMs: number): number {

@@ -67,13 +67,15 @@ async function narrowTo(context: FlowContext, progress: Progress, round: Round):
       const { plan, kept, reasons, model: narrowed, predictedMs } = found
       const predicted = context.wholeMs / predictedMs
       return {
-        data: { plan, kept, reasons },
+        data: { plan, kept, reasons: { keep: reasons, mask: {} } },
         model: narrowed,
         summary: `${ratio.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`,
       }
     },
   )
-  return { ...data, model: model!, history: progress.history }
+  const narrowed = { ...data, model: model!, history: progress.history }
+  context.offer(narrowed)
+  return narrowed
 }
 
 // Plans, times the plan end to end, and plans again with a smaller budget while it misses.

@@ -1,7 +1,8 @@
 // The recipes by name: one line per paper.
 import { type Registry, registryOf } from '../compress/registry.ts'
 import { halp } from './halp.ts'
+import { mixed } from './mixed.ts'
 import type { Recipe } from './recipe.ts'
 
 /** Every recipe the guided flow can run; the first is its default. */
-export const recipes: Registry<Recipe> = registryOf('recipe', [halp])
+export const recipes: Registry<Recipe> = registryOf('recipe', [mixed, halp])

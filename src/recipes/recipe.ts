@@ -117,6 +117,8 @@ export interface CompressResult {
   readonly comparisons: readonly Comparison[]
   readonly goal: Goal
   readonly reached: boolean
+  /** True when the request was aborted: `small` is the best so far, and the work folder continues. */
+  readonly stopped: boolean
   /** How far the goal is missed, in words; empty when reached. */
   readonly gap: string
   /** Up to three ways on, cheapest first; empty when reached. */

@@ -1,10 +1,17 @@
 // Recover: the narrowed network learns from the original again; norms re-estimated first.
+import type { Plan } from '../compress/plan.ts'
+import { gradual } from '../compress/solvers/gradual.ts'
+import { sparsify } from '../compress/sparsify.ts'
 import { augmentFor } from '../data/augment.ts'
+import type { Dataset } from '../data/dataset.ts'
+import type { Model } from '../ir/graph.ts'
 import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
+import type { TrainingProgress } from '../train/progress.ts'
 import { cosine, warmUp } from '../train/schedules.ts'
 import { type Trained, train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
+import { zerosOf } from './masking.ts'
 import { hasNorms, renorm } from './renorm.ts'
 
 /** One stretch of training. */
@@ -15,6 +22,8 @@ export interface Recovery {
   /** The last stretch anneals to zero; earlier ones stay warm for what follows. */
   readonly isLast: boolean
   readonly seed: number
+  /** Masks to grow into while training, by weight of the model as it is; zeros there now are held otherwise. */
+  readonly mask?: Plan['mask']
 }
 
 const BATCH = 64
@@ -22,28 +31,28 @@ const RATE = 0.02
 /** Networks without norms, and squared errors of any scale, diverge at the usual rate. */
 const CAUTIOUS_RATE = 0.002
 
-/** Trains the model as it now is and returns it with the curve extended. Throws where the request was aborted; the checkpoint stays. */
+/**
+ * Trains the model as it now is and returns it with the curve extended; masked weights of the plan stay
+ * zero. Throws where the request was aborted; the checkpoint stays, and the model as far as it came is
+ * the best so far.
+ */
 export async function recover(
-  { request, original, lesson, engine, steps }: FlowContext,
+  context: FlowContext,
   progress: Progress,
-  { name, title, epochs, isLast, seed }: Recovery,
+  { name, title, epochs, isLast, seed, mask }: Recovery,
 ): Promise<Progress> {
+  const { request, original, lesson, steps } = context
   const { training, signal } = request
   if (training === undefined) return progress
   const { data, model } = await steps.run({ name, title }, async (report, path) => {
-    const { input } = lesson
-    const augment = input.kind === 'image' ? augmentFor(training, input.width) : undefined
-    const common = { dataset: training, description: input, engine, seed }
-    const settled = await recalibrateBatchNorm(await renorm(progress.model, common), {
-      ...common,
-      ...(augment && { augment }),
-    })
+    const { augment, ...common } = sourceOf(context, training, seed)
+    const settled = await settle(context, progress.model, seed)
     const isSafe = hasNorms(settled) && lesson.loss.scoresClasses
     const rate = isSafe ? RATE : CAUTIOUS_RATE
-    const trained = await train(settled, {
-      data: training,
-      description: input,
-      engine,
+    const { dataset, ...rest } = common
+    const options = {
+      ...rest,
+      data: dataset,
       loss: lesson.loss,
       outputs: lesson.outputs,
       ...(lesson.loss.needs.teacher && { teacher: original }),
@@ -51,19 +60,28 @@ export async function recover(
       schedule: isLast ? warmUp(cosine(rate), 0.03) : cosine(rate, { final: rate / 2 }),
       epochs,
       batch: Math.min(BATCH, training.length),
-      seed,
       ...(augment && { augment }),
       ...(!isSafe && { clipNorm: 1 }),
       checkpoint: { path },
-      onProgress: ({ step, steps: all, leftMs, loss, samplesPerSecond }) =>
+      onProgress: ({ step, steps: all, leftMs, loss, samplesPerSecond }: TrainingProgress) =>
         report(
           step / all,
           leftMs,
           `loss ${loss.toFixed(3)}, ${samplesPerSecond.toFixed(0)} samples/s`,
         ),
       ...(signal && { signal }),
-    })
+    }
+    const trained =
+      mask === undefined
+        ? await train(settled, { ...options, masks: zerosOf(settled, progress.plan.mask) })
+        : await sparsify(settled, {
+            ...options,
+            plan: { format: 1, keep: {}, mask },
+            solver: gradual(),
+          })
     if (!trained.finished) {
+      // Masks that still grow meet no plan yet.
+      if (mask === undefined) context.offer({ ...progress, model: trained.model })
       signal?.throwIfAborted()
       throw new Error('internal: training stopped before its end')
     }
@@ -75,7 +93,23 @@ export async function recover(
       summary: summaryOf(trained),
     }
   })
-  return { ...progress, model: model!, history: [...progress.history, ...data.points] }
+  const done = { ...progress, model: model!, history: [...progress.history, ...data.points] }
+  context.offer(done)
+  return done
+}
+
+/** Returns the model with norms put back where an export folded them, and their statistics measured anew. */
+export async function settle(context: FlowContext, model: Model, seed: number): Promise<Model> {
+  const { training } = context.request
+  if (training === undefined) return model
+  const source = sourceOf(context, training, seed)
+  return recalibrateBatchNorm(await renorm(model, source), source)
+}
+
+function sourceOf({ lesson, engine }: FlowContext, dataset: Dataset, seed: number) {
+  const { input } = lesson
+  const augment = input.kind === 'image' ? augmentFor(dataset, input.width) : undefined
+  return { dataset, description: input, engine, seed, ...(augment && { augment }) }
 }
 
 function summaryOf({ history, steps }: Trained): string {

@@ -1,5 +1,4 @@
 // Three cheapest ways on after a missed goal, each with a figure that was predicted or measured.
-import type { Plan } from '../compress/plan.ts'
 import type { Model } from '../ir/graph.ts'
 import { compare } from '../profile/measure.ts'
 import { targetNames } from '../profile/target.ts'
@@ -36,16 +35,15 @@ function recoverLonger({ request }: FlowContext, { lost }: Outcome): string[] {
 }
 
 function reachableGoal({ pricing, wholeMs, request }: FlowContext): string {
-  const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
-  const most = wholeMs / pricing.price(smallest)
-  return `Ask for less: channel pruning alone reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every class at its narrowest); try --speedup ${(0.9 * most).toFixed(1)}x`
+  const most = wholeMs / pricing.price(pricing.fastest)
+  const what = Object.keys(pricing.fastest.mask).length > 0 ? 'pruning' : 'channel pruning alone'
+  return `Ask for less: ${what} reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every layer at its least); try --speedup ${(0.9 * most).toFixed(1)}x`
 }
 
 // Where the time is left that pruning cannot take.
 function heavyLayers({ subject, pricing }: FlowContext): string[] {
-  const smallest: Plan = { format: 1, keep: { ...pricing.least }, mask: {} }
-  const times = pricing.layers(smallest)
-  const total = pricing.price(smallest)
+  const times = pricing.layers(pricing.fastest)
+  const total = pricing.price(pricing.fastest)
   const heaviest = times
     .map((ms, i) => ({ ms, node: subject.layers[i]!.node }))
     .sort((a, b) => b.ms - a.ms)[0]
@@ -53,7 +51,7 @@ function heavyLayers({ subject, pricing }: FlowContext): string[] {
   const name = heaviest.node.name || heaviest.node.outputs[0]
   const share = Math.round((100 * heaviest.ms) / total)
   return [
-    `Replace "${name}": at its narrowest it still takes ${share} % of the time that is left (predicted)`,
+    `Replace "${name}": at its least it still takes ${share} % of the time that is left (predicted)`,
   ]
 }
 

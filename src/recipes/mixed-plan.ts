@@ -1,0 +1,144 @@
+// The planner: how wide each class, and which structure at which density each weight, within a time.
+// One exact choice over both, on measured prices (Shen et al. 2022, arXiv 2210.06659).
+import { explainPlan } from '../compress/allocate/knapsack.ts'
+import type { AllocationProblem, Choice } from '../compress/contracts.ts'
+import { outputsFirst } from '../compress/maskable.ts'
+import { identityPlan, type Plan } from '../compress/plan.ts'
+import { allocators, structures } from '../compress/registry.ts'
+import { choicesOf, type UnitScores } from '../compress/score.ts'
+import type { Subject } from '../profile/layers.ts'
+import { nearestLevel } from '../profile/masks.ts'
+import type { Pricing } from '../profile/price.ts'
+import { type FloatTensor, floatData, floats, sizeOf } from '../tensor/tensor.ts'
+import { keptShare, noiseToSignal, type Sensitivity, squares } from './sensitivity.ts'
+
+/** What the planner decides on. */
+export interface PlanRequest {
+  readonly pricing: Pricing
+  readonly scores: UnitScores
+  /** Undefined where nothing could be observed: every layer and class counts alike. */
+  readonly sensitivity: Sensitivity | undefined
+  readonly budgetMs: number
+}
+
+/** A plan with what it promises. Levels of masks are those of the weights before units are cut. */
+export interface Planned {
+  readonly plan: Plan
+  readonly predictedMs: number
+  /** Why no more is taken, by class and by weight. */
+  readonly reasons: {
+    readonly keep: Readonly<Record<string, string>>
+    readonly mask: Readonly<Record<string, string>>
+  }
+}
+
+/** Channels are taken away in steps of this: the kernels compute four at a time. */
+const GRID = 4
+/** Densities a mask may have. */
+const DENSITIES = [0.5, 0.375, 0.25, 0.1875, 0.125, 0.09, 0.0625] as const
+/** A mask must save this share of the whole time, or it is not worth its zeros. */
+const LEAST_SAVING = 0.002
+
+/** Returns the plan that loses least within the budget, or the fastest found where none is within it. */
+export function planMixed(subject: Subject, request: PlanRequest): Planned {
+  const { pricing, budgetMs } = request
+  const problem: AllocationProblem = {
+    classes: classChoices(subject, request),
+    masks: maskChoices(subject, request),
+    price: pricing.price,
+    budget: budgetMs,
+  }
+  const plan = allocators.named('knapsack').allocate(problem)
+  const found = explainPlan(problem, plan)
+  const mask: Record<string, string> = {}
+  subject.layers.forEach(({ masks }, i) => {
+    const reason = pricing.masks[i]!.refused || (masks && found.mask[masks.weight])
+    if (masks && reason) mask[masks.weight] = reason
+  })
+  return { plan, predictedMs: pricing.price(plan), reasons: { keep: found.keep, mask } }
+}
+
+function classChoices(
+  subject: Subject,
+  { pricing, scores, sensitivity }: PlanRequest,
+): Record<string, Choice[]> {
+  const classes: Record<string, Choice[]> = {}
+  const all = choicesOf(subject.units, scores, { grid: GRID })
+  for (const [name, choices] of Object.entries(all)) {
+    const least = pricing.least[name] ?? 1
+    const priced = choices.filter(({ keep }, i) => i === 0 || keep >= least)
+    const full = choices[0]!.gain
+    const noise = priced.map(({ gain }) => noiseToSignal(full > 0 ? 1 - gain / full : 0))
+    const weight = sensitivity?.classes[name] ?? 1
+    if (priced.length > 1)
+      classes[name] = priced.map(({ keep }, i) => ({
+        keep,
+        gain: weight * (noise.at(-1)! - noise[i]!),
+      }))
+  }
+  return classes
+}
+
+// Per weight the masks that are faster than every one that loses less, dense first.
+function maskChoices(
+  subject: Subject,
+  { pricing, sensitivity }: PlanRequest,
+): Record<string, Choice[]> {
+  const whole = pricing.price(identityPlan)
+  const result: Record<string, Choice[]> = {}
+  subject.layers.forEach(({ masks }, i) => {
+    const { offered } = pricing.masks[i]!
+    if (masks === undefined || offered.length === 0) return
+    const { weight, shape } = masks
+    const energy = sampled(outputsFirst(weightSquares(subject, weight), masks.axis))
+    const options = offered.flatMap((name) => {
+      const structure = structures.named(name)
+      const levels = new Set(DENSITIES.map((density) => nearestLevel(structure, shape, density)))
+      levels.delete(0)
+      return [...levels].map((level) => {
+        const mask = { structure: name, level }
+        const plan: Plan = { format: 1, keep: {}, mask: { [weight]: mask } }
+        const keep = structure.levels(shape)[level]!
+        const near = nearestLevel(structure, energy.shape, keep)
+        const order = structure.order?.(energy, near)
+        const kept = keptShare(floatData(energy), structure.project(energy, near, order))
+        return { keep, mask, noise: noiseToSignal(1 - kept), ms: pricing.layers(plan)[i]! }
+      })
+    })
+    options.sort((a, b) => a.noise - b.noise || a.ms - b.ms)
+    let fastest = pricing.layers(identityPlan)[i]!
+    const front = options.filter(({ ms }) => {
+      if (fastest - ms < LEAST_SAVING * whole) return false
+      fastest = ms
+      return true
+    })
+    if (front.length === 0) return
+    const worst = front.at(-1)!.noise
+    const factor = sensitivity?.weights[weight] ?? 1
+    result[weight] = [
+      { keep: 1, gain: factor * worst },
+      ...front.map(({ keep, mask, noise }) => ({ keep, mask, gain: factor * (worst - noise) })),
+    ]
+  })
+  return result
+}
+
+function weightSquares({ model }: Subject, weight: string): FloatTensor {
+  return squares(model.weights.get(weight) as FloatTensor) // maskable weights are floats
+}
+
+/** Rows and columns of a weight that its loss is estimated on. */
+const SAMPLE = 64
+
+function sampled(whole: FloatTensor): FloatTensor {
+  const [outputs, inputs, ...taps] = whole.shape as [number, number, ...number[]]
+  const rows = Math.min(outputs, SAMPLE)
+  const columns = Math.min(inputs, SAMPLE)
+  const inner = sizeOf(taps)
+  const data = new Float32Array(rows * columns * inner)
+  for (let o = 0; o < rows; o++) {
+    const from = o * inputs * inner
+    data.set(floatData(whole).subarray(from, from + columns * inner), o * columns * inner)
+  }
+  return floats([rows, columns, ...taps], data)
+}
