@@ -1,13 +1,16 @@
 // Sparsify: a model trained to meet a plan of masks and counts by a solver, ready to be cut and compiled.
+import { createHash } from 'node:crypto'
 import { analyze } from '../ir/analyze.ts'
 import type { Model } from '../ir/graph.ts'
-import { type FloatTensor, floatData, floats } from '../tensor/tensor.ts'
+import { type FloatTensor, floatData } from '../tensor/tensor.ts'
 import { type Trained, type TrainOptions, train } from '../train/train.ts'
 import type { Criterion } from './contracts.ts'
 import { magnitude } from './criteria/magnitude.ts'
 import type { Observed } from './observe.ts'
 import { type Plan, writePlan } from './plan.ts'
+import { scoreElements } from './score.ts'
 import { drive } from './solvers/drive.ts'
+import { scoringOf } from './solvers/scoring.ts'
 import type { Masks, Solver, Target } from './solvers/solver.ts'
 import { targetsOf } from './solvers/targets.ts'
 import { findUnits, type UnitMap } from './units.ts'
@@ -45,20 +48,18 @@ export interface Sparsified extends Trained {
  */
 export async function sparsify(model: Model, options: SparsifyOptions): Promise<Sparsified> {
   const { plan, solver, criterion = magnitude, observed = {}, select, ...training } = options
-  const score = (weight: string, values: Float32Array) =>
-    scoreElements(criterion, {
-      weight: floats(model.weights.get(weight).shape, values),
-      name: weight,
-      observed,
-    })
+  const units = options.units ?? findUnits(model, analyze(model))
   const targets = targetsOf(model, plan, {
-    units: options.units ?? findUnits(model, analyze(model)),
-    score: (weight) => score(weight, floatData(model.weights.get(weight))),
+    units,
+    score: (name) => {
+      const weight = model.weights.get(name) as FloatTensor // maskable weights are floats
+      return scoreElements(criterion, { name, weight, observed })
+    },
   })
   const driven = drive(solver, {
     targets,
-    score,
-    settings: [writePlan(plan), criterion.name, observed],
+    score: scoringOf(criterion, { model, units, observed }),
+    settings: [writePlan(plan), criterion.name, digestOf(observed)],
   })
   const trained = await train(model, {
     ...training,
@@ -104,17 +105,10 @@ function planOfTargets(plan: Plan, targets: readonly Target[], keep: readonly nu
   return reached
 }
 
-// Scores that add up over a group: squares where the criterion combines them to a norm.
-function scoreElements(
-  criterion: Criterion,
-  { name, weight, observed }: { name: string; weight: FloatTensor; observed: Observed },
-): Float32Array {
-  const statistics = Object.fromEntries(
-    criterion.needs.flatMap((need) => {
-      const found = observed[need]?.[name]
-      return found === undefined ? [] : [[need, found]]
-    }),
-  )
-  const scores = floatData(criterion.score({ name, weight, statistics }))
-  return criterion.over === 'l2' ? scores.map((value) => value * value) : scores.map(Math.abs)
+function digestOf(observed: Observed): string {
+  const hash = createHash('sha256')
+  for (const [statistic, tensors] of Object.entries(observed))
+    for (const [name, tensor] of Object.entries(tensors))
+      hash.update(`${statistic} ${name}\n`).update(floatData(tensor))
+  return hash.digest('hex')
 }

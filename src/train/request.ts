@@ -34,6 +34,8 @@ export interface Hands {
   /** Steps finished. */
   readonly step: number
   readonly steps: number
+  /** Largest learning rate of the run. */
+  readonly peakRate: number
   /** Weights and running statistics; name those you change in what you return. */
   readonly weights: Readonly<Record<string, Float32Array>>
   /** Masks by weight; replace entries to change what is held at zero. */

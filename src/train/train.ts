@@ -72,6 +72,7 @@ class TrainingRun {
   #best: { score: number; weights: Record<string, Float32Array> } | undefined
   #savedAt: number
   #isRestored = false
+  readonly #peakRate: number
 
   static async start(model: Model, options: TrainOptions): Promise<TrainingRun> {
     const request = completeRequest(options)
@@ -92,6 +93,9 @@ class TrainingRun {
     this.#graph = graph
     this.#masks = { ...options.masks }
     this.#fingerprint = fingerprintOf(model, options)
+    const rate = this.#rate()
+    const rates = Array.from({ length: options.steps }, (_, i) => rate.rateAt(i, options.steps))
+    this.#peakRate = rates.reduce((a, b) => Math.max(a, b), 0)
     const names = [
       ...Object.keys(graph.gradients),
       ...graph.statistics.flatMap(({ runningMean, runningVariance }) => [
@@ -177,6 +181,7 @@ class TrainingRun {
     return {
       step,
       steps: this.#steps,
+      peakRate: this.#peakRate,
       weights,
       masks: this.#masks,
       forget: () => {

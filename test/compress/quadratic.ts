@@ -32,9 +32,20 @@ export function solve(solver: Solver, task: Task): Solved {
   const masks: Record<string, Uint8Array> = {}
   const score = task.score ?? ((_, values) => values.map((value) => value * value))
   const make = (): Driven<unknown> =>
-    drive(solver, { targets: task.targets, score, settings: null })
+    drive(solver, {
+      targets: task.targets,
+      score: (weight, _target, values) => score(weight, values[weight]!),
+      settings: null,
+    })
   let driven = make()
-  const hands = (step: number) => ({ step, steps: task.steps, weights, masks, forget: () => {} })
+  const hands = (step: number) => ({
+    step,
+    steps: task.steps,
+    peakRate: task.rate,
+    weights,
+    masks,
+    forget: () => {},
+  })
   driven.begin!(hands(0))
   for (let step = 0; step < task.steps; step++) {
     const seen = Object.entries(weights).map(([n, data]) => [n, driven.view!(n, data)] as const)

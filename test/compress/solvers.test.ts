@@ -183,7 +183,7 @@ describe('ADMM', () => {
           steps: 60,
           rate: 0.2,
         }
-        const { masks } = solve(admm({ rho, growth: 1, most: rho, updates: 1, share: 1 }), task)
+        const { masks } = solve(admm({ rho: [rho, rho], updates: 1, share: 1 }), task)
         expect(masks).toEqual(target.project({ w: w.map((value) => value * value) }))
       }
   })
@@ -269,12 +269,13 @@ function supportByAdmm({ matrix, goal, mean }: SubsetProblem, factor: number): n
     Array.from(goal, (_, i) => i),
     KEPT,
   )
-  const solver = admm({ rho, growth: 1, most: rho, updates: 60, share: 1 })
+  const solver = admm({ rho: [rho, rho], updates: 60, share: 1 })
   const weights = { w: Float32Array.from(goal) }
   const run = {
     targets: [target],
     steps: 60,
     rate: 1,
+    peakRate: 1,
     weights,
     masks: {},
     score: () => weights.w,

@@ -5,11 +5,14 @@ import type { ByWeight, Solver, SolverRun, SolverState, Target } from './solver.
 
 /** Settings of `admm`. */
 export interface AdmmOptions {
-  /** Weight of the penalty at first. */
-  readonly rho?: number
-  /** ρ is multiplied by this at each update, up to `most`. */
-  readonly growth?: number
-  readonly most?: number
+  /**
+   * How much of the way to Z the penalty alone would take the weights between two updates, in the first
+   * round and in the last; in between it grows geometrically. ρ follows from the learning rate and the
+   * length of a round, so that short runs and long ones behave alike.
+   */
+  readonly pull?: readonly [first: number, last: number]
+  /** ρ itself in the first and the last round, in place of `pull`. */
+  readonly rho?: readonly [first: number, last: number]
   /** How often Z and U are updated; many short rounds beat few long ones. */
   readonly updates?: number
   /** Part of the training before the weights are cut to the plan, 0…1. */
@@ -17,6 +20,14 @@ export interface AdmmOptions {
   /** Where the learning rate starts again: when the masks are decided, or at every update too. */
   readonly restart?: 'end' | 'updates'
 }
+
+/**
+ * Best of the ranges tried. ResNet-8-thin with 12 % of its weights, right after pruning: 46.6 % right,
+ * against 43.3 % at a tenth of it, 44.6 % constant and strong, 32.4 % in one shot, 52.4 % dense.
+ */
+const PULL = [0.25, 8] as const
+/** What momentum multiplies a steady gradient by, at the usual 0.9. */
+const MOMENTUM_GAIN = 10
 
 /** One update of Z and U. */
 export interface AdmmUpdate {
@@ -38,25 +49,27 @@ export interface AdmmData {
 
 /** Returns the solver. Every target of the plan has a Z and a U of its own. */
 export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
-  const {
-    rho = 3e-3,
-    growth = 1.3,
-    most = 0.1,
-    updates = 20,
-    share = 0.5,
-    restart = 'end',
-  } = options
-  if (!(rho > 0 && growth >= 1 && updates >= 1))
+  const { pull = PULL, rho, updates = 20, share = 0.5, restart = 'end' } = options
+  const [first, last] = rho ?? pull
+  if (!(first > 0 && last >= first && updates >= 1))
     throw new OptionError(
-      `ADMM needs rho > 0, growth ≥ 1 and updates ≥ 1, found ${rho}, ${growth}, ${updates}`,
+      `ADMM needs a positive ρ (or pull) that does not fall, and updates ≥ 1; found ${first}, ${last}, ${updates}`,
     )
+  const strengthAt = (round: number, { steps, peakRate }: SolverRun) => {
+    const grown = first * (last / first) ** Math.min(1, round / Math.max(1, updates - 1))
+    const reach = (peakRate * MOMENTUM_GAIN * steps) / updates
+    if (rho !== undefined || reach === 0) return grown
+    // A stronger pull than to Z in one step would throw the weights past it.
+    return Math.min(grown / reach, 1 / peakRate)
+  }
   const updateAt = (step: number, steps: number) => Math.floor((step * updates) / steps)
   return {
     name: 'admm',
     paper: 'https://arxiv.org/abs/1804.03294',
-    settings: { rho, growth, most, updates, share, restart },
+    settings: { unit: rho ? 'rho' : 'pull', first, last, updates, share, restart },
     share,
-    init({ targets, weights }) {
+    init(run) {
+      const { targets, weights } = run
       const tensors: Record<string, Float32Array> = {}
       targets.forEach((target, i) => {
         const z = projected(target, pick(target, weights))
@@ -65,7 +78,7 @@ export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
           tensors[`u/${i}/${name}`] = new Float32Array(z[name]!.length)
         }
       })
-      return { data: { rho, updates: [] }, tensors }
+      return { data: { rho: strengthAt(0, run), updates: [] }, tensors }
     },
     adjust({ targets, weights }, { data, tensors }, gradients) {
       targets.forEach((target, i) => {
@@ -79,7 +92,7 @@ export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
     act(run, state) {
       const { step, steps } = run
       if (updateAt(step, steps) === updateAt(step - 1, steps)) return undefined
-      const next = Math.min(Math.max(most, rho), state.data.rho * growth)
+      const next = strengthAt(state.data.updates.length + 1, run)
       const found = update(run, state, state.data.rho / next)
       return { data: { rho: next, updates: [...state.data.updates, found] } }
     },

@@ -8,8 +8,8 @@ import type { ByWeight, Masks, Solver, SolverRun, SolverState, Target } from './
 /** What a solver works on. */
 export interface Work {
   readonly targets: readonly Target[]
-  /** Scores of a weight's elements, none below zero, from given values. */
-  score(weight: string, values: Float32Array): Float32Array
+  /** Scores of a weight's elements for a target, none below zero, from the weights given. */
+  score(weight: string, target: Target, weights: ByWeight): Float32Array
   /** What targets and scores depend on, for the fingerprint of the run. */
   readonly settings: unknown
 }
@@ -40,9 +40,10 @@ export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
     step: hands.step,
     steps: partOf(hands.steps),
     rate,
+    peakRate: hands.peakRate,
     weights: hands.weights,
     masks: hands.masks,
-    score: (weight) => work.score(weight, valuesOf(hands.weights, weight)),
+    score: (weight, target) => work.score(weight, target, hands.weights),
     forget: hands.forget,
   })
   const started = (hands: Hands) => {

@@ -91,7 +91,7 @@ export function early(options: EarlyOptions = {}): Solver<EarlyData> {
       const { step, steps, targets } = run
       if (lookAt(step, steps) === lookAt(step - 1, steps)) return undefined
       const scores = targets.map((target, i) =>
-        by === 'gradient' ? tensors[`taylor/${i}`]! : meanScores(target, run),
+        by === 'gradient' ? tensors[`taylor/${i}`]! : groupScores(target, run),
       )
       const kept = rank(targets, scores, keep)
       let [both, either] = [0, 0]
@@ -203,11 +203,15 @@ function rank(
   return kept
 }
 
-// Scores per group, per element of it, so that groups of all layers compare.
-function meanScores(target: Target, { score }: SolverRun): Float64Array {
-  const scores: ByWeight = Object.fromEntries(target.weights.map((name) => [name, score(name)]))
+// Scores per group. Units are scored so that classes compare; weights are, per element of a group.
+function groupScores(target: Target, { score }: SolverRun): Float64Array {
+  const scores: ByWeight = Object.fromEntries(
+    target.weights.map((name) => [name, score(name, target)]),
+  )
+  const sums = sumsOf(target, (name, k) => scores[name]![k]!)
+  if (target.kind === 'keep') return sums
   const count = sizes(target.partitions[0]!)
-  return sumsOf(target, (name, k) => scores[name]![k]!).map((sum, g) => sum / count[g]!)
+  return sums.map((sum, group) => sum / count[group]!)
 }
 
 function sumsOf(target: Target, value: (name: string, element: number) => number): Float64Array {

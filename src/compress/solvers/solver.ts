@@ -53,12 +53,17 @@ export interface SolverRun {
   readonly steps: number
   /** Learning rate of the step; 0 before the first. */
   readonly rate: number
+  /** Largest learning rate of the run. */
+  readonly peakRate: number
   /** Trained weights and running statistics as they are now; name what you write in what you return. */
   readonly weights: ByWeight
   /** Masks that hold weights at zero now. */
   readonly masks: Masks
-  /** What each element of a weight matters by the criterion, none below zero, from the weights as they are. */
-  score(weight: string): Float32Array
+  /**
+   * What each element of a weight matters to a target by the criterion, from the weights as they are:
+   * additive over a group, none below zero.
+   */
+  score(weight: string, target: Target): Float32Array
   /** Sets the optimizer's moments back to zero. */
   forget(): void
 }
@@ -82,7 +87,7 @@ export interface Acted<D = unknown> {
 /** What the final masks are projected from. */
 export interface Decision {
   /** Scores by weight, none below zero; default the run's own. */
-  readonly scores?: (weight: string) => Float32Array
+  readonly scores?: SolverRun['score']
   /**
    * Fraction to keep by target index, for solvers that decide the plan; the plan's own is the least.
    */
