@@ -60,9 +60,10 @@ export interface Compiled {
  * Throws CompileError that names every node no kernel runs, with the reasons.
  */
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
-  const { fma, exportKernels = false, state = {}, description } = options
+  const { fma, exportKernels = false, description } = options
   checkDescription(model, description)
-  const entries = entriesOf(model, options)
+  const { entries, state: own } = entriesOf(model, options)
+  const state = { ...own, ...options.state }
   const fixed = entries.map(fixEntry)
   const pool = new Pool()
   const programs = fixed.map((each) => lowerProgram(each, pool))

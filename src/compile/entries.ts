@@ -1,6 +1,10 @@
 // What to compile of a model: one way through it or several, over one set of weights.
 import type { Model } from '../ir/graph.ts'
+import { type Bounded, boundSizes } from '../passes/bound-sizes.ts'
+import type { CacheOptions } from '../passes/cache-decoder.ts'
+import { clean, runPasses } from '../passes/index.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
+import { cachedEntries } from './cache.ts'
 
 /** How one entry of a bundle differs from the model. */
 export interface EntryOptions {
@@ -16,39 +20,68 @@ export interface EntryOptions {
 export interface EntriesOptions extends Pick<EntryOptions, 'bindings' | 'maxSizes'> {
   /** Size of a dynamic first dimension (default 1). */
   readonly batch?: number
+  /** Gives a decoder that takes all tokens a cache: entries that begin a text, and one for the next token. */
+  readonly cache?: CacheOptions & {
+    /** The most tokens that a text may begin with, an entry for each (default: as many as are cached). */
+    readonly prefill?: readonly number[]
+  }
   /** Ways through the model by name, each for sizes or outputs of its own; the first is the usual one. */
   readonly entries?: Readonly<Record<string, EntryOptions>>
 }
 
-/** One way through a model. */
-export interface Entry {
+/** One way through a model, with the sizes that a run may choose. */
+export interface Entry extends Bounded {
   /** Absent where it is the only one. */
   readonly name?: string
-  readonly model: Model
   /** Sizes of its dynamic dimensions. */
   readonly bindings: Readonly<Record<string, number>>
-  /** The most that others may be. */
-  readonly maxSizes: Readonly<Record<string, number>>
+}
+
+/** All ways through a model, and the state that comes with them: output → input. */
+export interface Entries {
+  readonly entries: readonly Entry[]
+  readonly state: Readonly<Record<string, string>>
 }
 
 /** Returns the entries that options ask for. Throws OptionError on names the model lacks and bad sizes. */
-export function entriesOf(model: Model, options: EntriesOptions): Entry[] {
-  const { entries, batch, bindings: common, maxSizes: commonMost } = options
-  const made = (chosen: Model, { bindings, maxSizes }: EntryOptions): Omit<Entry, 'name'> => {
+export function entriesOf(model: Model, options: EntriesOptions): Entries {
+  const { entries, batch, bindings: common, maxSizes: commonMost, cache } = options
+  const made = (chosen: Model, { bindings, maxSizes }: EntryOptions): Entry => {
     const most = { ...commonMost, ...maxSizes }
     for (const name of Object.keys(bindings ?? {})) delete most[name]
     const sizes = bindingsOf(model, { ...common, ...bindings, ...most }, batch)
-    const fixed = Object.entries(sizes).filter(([name]) => !(name in most))
-    return { model: chosen, bindings: Object.fromEntries(fixed), maxSizes: most }
+    const fixed = Object.fromEntries(Object.entries(sizes).filter(([name]) => !(name in most)))
+    if (Object.keys(most).length === 0)
+      return { model: chosen, bindings: fixed, sizes: [], dims: new Map() }
+    return { ...boundSizes(openOnly(chosen, fixed, most), most), bindings: {} }
   }
-  if (entries === undefined) return [made(model, {})]
+  if (cache !== undefined) {
+    if (entries !== undefined || commonMost !== undefined)
+      throw new OptionError('A cache makes entries and sizes of its own: give neither beside it')
+    const { [cache.size]: _, ...others } = bindingsOf(model, { ...common, [cache.size]: 1 }, batch)
+    return cachedEntries(openOnly(model, others, { [cache.size]: 1 }), cache)
+  }
+  if (entries === undefined) return { entries: [made(model, {})], state: {} }
   const names = Object.keys(entries)
   if (names.length === 0) throw new OptionError('Cannot compile no entries: name at least one')
-  return names.map((name) => {
+  const all = names.map((name) => {
     const { outputs } = entries[name]!
     const chosen = outputs === undefined ? model : exit(model, outputs, name)
     return { name, ...made(chosen, entries[name]!) }
   })
+  return { entries: all, state: {} }
+}
+
+// The model with only some sizes open, simplified; others without a binding are 1.
+function openOnly(model: Model, fixed: Readonly<Record<string, number>>, open: object): Model {
+  const { graph } = model
+  const inputs = graph.inputs.map((value) => ({
+    ...value,
+    shape: value.shape?.map((dim) =>
+      typeof dim === 'number' || dim in open ? dim : (fixed[dim] ?? 1),
+    ),
+  }))
+  return runPasses({ ...model, graph: { ...graph, inputs } }, clean).model
 }
 
 function exit(model: Model, wanted: readonly string[], entry: string): Model {

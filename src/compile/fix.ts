@@ -5,7 +5,7 @@ import type { Model, Node } from '../ir/graph.ts'
 import { UnknownValue } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { closeRegions } from '../passes/close-regions.ts'
-import { type Bounded, boundSizes } from '../passes/bound-sizes.ts'
+import type { Bounded } from '../passes/bound-sizes.ts'
 import { clean, deploy, runPasses } from '../passes/index.ts'
 import { ModelError } from '../util/errors.ts'
 import type { Entry } from './entries.ts'
@@ -19,19 +19,8 @@ const DEPTH_LIMIT = 8
 export interface Sized extends Fixed, Pick<Bounded, 'sizes' | 'dims'> {}
 
 /** Returns an entry ready for kernels. Throws CompileError that names every node that is declined. */
-export function fixEntry({ model, bindings, maxSizes }: Entry): Sized {
-  if (Object.keys(maxSizes).length === 0)
-    return { ...fixModel(deployModel(model, bindings)), sizes: [], dims: new Map() }
-  const { graph } = model
-  const inputs = graph.inputs.map((value) => ({
-    ...value,
-    shape: value.shape?.map((dim) =>
-      typeof dim === 'number' || dim in maxSizes ? dim : (bindings[dim] ?? 1),
-    ),
-  }))
-  const { model: cleaned } = runPasses({ ...model, graph: { ...graph, inputs } }, clean)
-  const { model: bounded, sizes, dims } = boundSizes(cleaned, maxSizes)
-  return { ...fixModel(deployModel(bounded, {})), sizes, dims }
+export function fixEntry({ model, bindings, sizes, dims }: Entry): Sized {
+  return { ...fixModel(deployModel(model, bindings)), sizes, dims }
 }
 
 /** A model of fixed sizes with an offer for every node. */

@@ -162,9 +162,9 @@ function controlOf(
         addressOf(step.to) + step.toOffset,
       ]
       if (row === undefined) return { kind: 'copy', from, to, bytes }
-      const { rows, fromStride, toStride } = row
-      const index = addressOf(row.index) + 4 * row.element
-      return { kind: 'copy', from, to, bytes, row: { index, rows, fromStride, toStride } }
+      const { element, ...rest } = row
+      const index = addressOf(row.index) + 4 * element
+      return { kind: 'copy', from, to, bytes, row: { ...rest, index } }
     }
     case 'if':
       return { kind: 'if', condition: addressOf(step.condition) }

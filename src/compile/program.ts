@@ -52,7 +52,14 @@ export interface CopyStep extends Touches {
     /** Bytes per row. */
     readonly fromStride: number
     readonly toStride: number
-  }
+  } & Repeat
+}
+
+/** The same copy several times, so many bytes further each time. */
+export interface Repeat {
+  readonly count: number
+  readonly fromStep: number
+  readonly toStep: number
 }
 
 /** A step of the program over buffers. */
@@ -117,7 +124,7 @@ export type Instruction =
         readonly rows: number
         readonly fromStride: number
         readonly toStride: number
-      }
+      } & Repeat
     }
   | { readonly kind: 'if'; readonly condition: number }
   | { readonly kind: 'else' }

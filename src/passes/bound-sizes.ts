@@ -191,7 +191,7 @@ class Bounding {
     if (full === undefined) return false
     return this.#samples().some(({ analysis }) => {
       const value = analysis.known(name)
-      return value === undefined || !isBeginning(value, full)
+      return value !== full && (value === undefined || !isBeginning(value, full))
     })
   }
 

@@ -44,11 +44,16 @@ export function emitCInstructions(
         const { from, to, bytes, row } = step
         if (row === undefined) return [line(`memmove(${at(to)}, ${at(from)}, ${bytes});`)]
         const index = `tersor_row(${word(row.index)}, ${row.rows})`
+        const place = (address: number, stride: number, step: number) =>
+          `${at(address)} + r * ${stride} + i * ${step}`
         const [source, target] = [
-          `${at(from)} + ${index} * ${row.fromStride}`,
-          `${at(to)} + ${index} * ${row.toStride}`,
+          place(from, row.fromStride, row.fromStep),
+          place(to, row.toStride, row.toStep),
         ]
-        return [line(`memmove(${target}, ${source}, ${bytes});`)]
+        return [
+          line(`for (long i = 0, r = ${index}; i < ${row.count}; ++i)`),
+          line(`  memmove(${target}, ${source}, ${bytes});`),
+        ]
       }
       case 'if':
         depth++

@@ -86,7 +86,8 @@ export function stretches(run: readonly Instruction[], length: number): Instruct
 
 /** The function that copies the row an int32 in memory names, kept inside the rows there are. */
 export function copyRowFunction(): AssembledFunction {
-  const [from, to, bytes, index, rows, fromStride, toStride, row] = [0, 1, 2, 3, 4, 5, 6, 7]
+  const [from, to, bytes, index, rows, fromStride, toStride] = [0, 1, 2, 3, 4, 5, 6]
+  const [count, fromStep, toStep, row] = [7, 8, 9, 10]
   const code = new ByteWriter()
   const get = (...locals: readonly number[]) => {
     for (const local of locals) code.byte(op.localGet, local)
@@ -108,17 +109,28 @@ export function copyRowFunction(): AssembledFunction {
   code.byte(op.i32Const, 1, op.i32Sub)
   get(row, row, rows)
   keep(op.i32GeS)
-  for (const [start, stride] of [
-    [to, toStride],
-    [from, fromStride],
-  ] as const) {
-    get(start, row, stride)
-    code.byte(op.i32Mul, op.i32Add)
+  const move = (pointer: number, turn: number, step: number) => {
+    get(pointer, turn, step)
+    code.byte(op.i32Mul, op.i32Add, op.localSet, pointer)
   }
-  get(bytes)
+  move(from, row, fromStride)
+  move(to, row, toStride)
+  code.byte(op.block, 0x40, op.loop, 0x40)
+  get(count)
+  code.byte(op.i32Eqz, op.brIf, 1)
+  get(to, from, bytes)
   code.byte(op.bulk, 10, 0, 0)
+  for (const [pointer, step] of [
+    [from, fromStep],
+    [to, toStep],
+  ] as const) {
+    get(pointer, step)
+    code.byte(op.i32Add, op.localSet, pointer)
+  }
+  get(count)
+  code.byte(op.i32Const, 1, op.i32Sub, op.localSet, count, op.br, 0, op.end, op.end)
   const locals = [{ count: 1, type: I32 }]
-  return { name: COPY_ROW, exported: false, parameters: 7, locals, code: code.finish() }
+  return { name: COPY_ROW, exported: false, parameters: 10, locals, code: code.finish() }
 }
 
 function emitCall(
@@ -144,7 +156,8 @@ function emitCopy(
     code.byte(op.bulk, 10, 0, 0)
     return
   }
-  constants(code, [from, to, bytes, row.index, row.rows, row.fromStride, row.toStride])
+  const { index, rows, fromStride, toStride, count, fromStep, toStep } = row
+  constants(code, [from, to, bytes, index, rows, fromStride, toStride, count, fromStep, toStep])
   code.byte(op.call).unsigned(indices.get(COPY_ROW)!)
 }
 

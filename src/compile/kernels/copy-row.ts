@@ -26,7 +26,7 @@ export const copyRow: Kernel = {
     const outer = sizeOf(from.shape.slice(0, axis))
     const count = sizeOf(by.shape)
     const stride = sizeOf(from.shape.slice(axis + 1)) * 4
-    if (outer * count > LIMIT) return `it takes ${outer * count} copies, over ${LIMIT}`
+    if (count > LIMIT) return `it picks ${count} rows, over ${LIMIT}`
     if (rows === 0) return 'it picks among no rows'
     return [
       {
@@ -37,17 +37,19 @@ export const copyRow: Kernel = {
         steps: (hands, { reads, writes }) => {
           const [source, index] = reads as [(typeof reads)[number], (typeof reads)[number]]
           const to = writes[0]!
-          for (let o = 0; o < outer; o++)
-            for (let element = 0; element < count; element++)
-              hands.push({
-                kind: 'copy',
-                ...{ from: source, to, bytes: stride },
-                fromOffset: o * rows * stride,
-                toOffset: (o * count + element) * stride,
-                row: { index, element, rows, fromStride: stride, toStride: 0 },
-                reads: [source, index],
-                writes: [to],
-              })
+          for (let element = 0; element < count; element++)
+            hands.push({
+              kind: 'copy',
+              ...{ from: source, to, bytes: stride },
+              fromOffset: 0,
+              toOffset: element * stride,
+              row: {
+                ...{ index, element, rows, fromStride: stride, toStride: 0 },
+                ...{ count: outer, fromStep: rows * stride, toStep: count * stride },
+              },
+              reads: [source, index],
+              writes: [to],
+            })
         },
       },
     ]

@@ -2,6 +2,7 @@
 import type { Kernel } from '../kernel.ts'
 import { attention } from './attention.ts'
 import { branch } from './branch.ts'
+import { cacheWrite } from './cache-write.ts'
 import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { copyRow } from './copy-row.ts'
 import { depthwise } from './depthwise.ts'
@@ -48,6 +49,7 @@ const kernels: readonly Kernel[] = [
   softmax,
   branch,
   loopKernel,
+  cacheWrite,
 ]
 
 /** All kernels, in the order in which their offers are compared. */

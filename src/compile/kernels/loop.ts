@@ -9,7 +9,7 @@ import { PLAIN } from '../layout.ts'
 import { bytesOfView } from '../pack.ts'
 import type { Buffer } from '../program.ts'
 import { costOf } from './branch.ts'
-import { withoutCode } from './steps.ts'
+import { ONCE, withoutCode } from './steps.ts'
 
 /** Turns are counted in 32 bits. */
 const MOST = 2 ** 31 - 1
@@ -115,7 +115,7 @@ function stack(
   },
 ): void {
   const bytes = sizeOf(from.shape) === 0 ? 0 : to.bytes / Math.max(1, rows)
-  const row = { index: counter, element: 0, rows, fromStride: 0, toStride: bytes }
+  const row = { index: counter, element: 0, rows, fromStride: 0, toStride: bytes, ...ONCE }
   hands.push({
     ...{ kind: 'copy', from, to, bytes, fromOffset: 0, toOffset: 0, row },
     ...{ reads: [from, counter], writes: [to] },

@@ -1,6 +1,10 @@
 // Offers that are no function: views, and steps of the program itself.
 import type { Node } from '../../ir/graph.ts'
 import type { Offer } from '../kernel.ts'
+import type { Repeat } from '../program.ts'
+
+/** A copy that is made once. */
+export const ONCE: Repeat = { count: 1, fromStep: 0, toStep: 0 }
 
 /** Returns what such offers have in common. */
 export function withoutCode(

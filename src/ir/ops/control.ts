@@ -1,4 +1,4 @@
-// Closed control flow: branches and loops whose subgraphs read nothing but their inputs.
+// Ops of the program: branches and loops whose subgraphs read nothing but their inputs, caches.
 import type { Tensor } from '../../tensor/tensor.ts'
 import { analyze, type Analysis } from '../analyze.ts'
 import { type Graph, intOf, type Model, type Node, type ValueType } from '../graph.ts'
@@ -155,5 +155,20 @@ function typesOf(model: Model): ValueType[] {
   )
 }
 
+/** (cache, rows, place) → the cache with the rows written at a place along `axis`. */
+const cacheWrite = defineOp({
+  name: 'CacheWrite',
+  domain: 'tersor',
+  infer: (context) => {
+    const [cache, rows] = [need(context, 0), need(context, 1)]
+    const axis = intOf(context.node, 'axis', 0)
+    const fits = cache.shape.every((size, i) =>
+      i === axis ? rows.shape[i] === 1 : rows.shape[i] === size,
+    )
+    if (!fits) reject(`a row of [${cache.shape}] along axis ${axis} is not [${rows.shape}]`)
+    return [cache]
+  },
+})
+
 /** The records of this file. */
-export const controlOps: readonly OpRecord[] = [branch, loop]
+export const controlOps: readonly OpRecord[] = [branch, loop, cacheWrite]
