@@ -185,14 +185,21 @@ function inMeans(units: UnitMap, scores: UnitScores, among: 'class' | 'isomorphi
   return result
 }
 
+const DEFAULT_GRID = 4
+
 /** Which counts are worth considering. */
 export interface ChoiceOptions {
-  /** Counts are multiples of this (the kernels compute channels in fours and eights); a class smaller than two steps uses halves of it. */
-  readonly grid?: number
+  /**
+   * Slices are taken in multiples of this (the kernels compute channels in fours and eights); a class
+   * smaller than two steps uses halves of it. One number, or one by class name (4 for the others).
+   */
+  readonly grid?: number | Readonly<Record<string, number>>
   /** Smallest share of a class that may stay, 0…1. */
   readonly minKeep?: number
   /** Class names to leave alone. */
   readonly ignore?: readonly string[]
+  /** Class names that may also keep nothing (`vanishingClasses`). */
+  readonly vanishing?: readonly string[]
 }
 
 /**
@@ -202,13 +209,13 @@ export interface ChoiceOptions {
 export function choicesOf(
   units: UnitMap,
   scores: UnitScores,
-  { grid = 4, minKeep = 0, ignore = [] }: ChoiceOptions = {},
+  { grid = DEFAULT_GRID, minKeep = 0, ignore = [], vanishing = [] }: ChoiceOptions = {},
 ): Record<string, Choice[]> {
   const classes: Record<string, Choice[]> = {}
-  for (const { name, size, frozen } of units.classes) {
+  for (const found of units.classes) {
+    const { name, size, frozen } = found
     if (frozen !== undefined || ignore.includes(name) || scores[name] === undefined) continue
-    let step = grid
-    while (step > 1 && step * 2 > size) step = Math.max(1, step >> 1)
+    const step = stepOf(found, typeof grid === 'number' ? grid : (grid[name] ?? DEFAULT_GRID))
     const least = Math.max(1, step, Math.ceil(minKeep * size))
     const sorted = Float64Array.from(scores[name]).sort().reverse()
     const gains = new Float64Array(size + 1)
@@ -216,9 +223,22 @@ export function choicesOf(
     const choices: Choice[] = [{ keep: size, gain: gains[size]! }]
     for (let keep = Math.ceil(size / step) * step - step; keep >= least; keep -= step)
       choices.push({ keep, gain: gains[keep]! })
+    if (vanishing.includes(name)) choices.push({ keep: 0, gain: 0 })
     if (choices.length > 1) classes[name] = choices
   }
   return classes
+}
+
+// Units per step. A unit that is a run of slices of its own (a head, a group) makes up the multiple by itself.
+function stepOf({ size, members }: UnitClass, grid: number): number {
+  const owners = members[0]?.units ?? []
+  const start = owners.indexOf(owners.find((unit) => unit >= 0) ?? -1)
+  let run = 1
+  while (start >= 0 && owners[start + run] === owners[start]) run++
+  let step = 1
+  while ((step * run) % grid !== 0) step++
+  while (step > 1 && step * 2 > size) step = Math.max(1, step >> 1)
+  return step
 }
 
 /** Returns the `keep` best units by score, ascending; the earlier unit wins a tie. */

@@ -5,7 +5,7 @@ import { cut, mask } from '../../src/compress/cut.ts'
 import { describeChange } from '../../src/compress/describe.ts'
 import { type Plan, readPlan, writePlan } from '../../src/compress/plan.ts'
 import { criteria } from '../../src/compress/registry.ts'
-import { choicesOf, scoreUnits } from '../../src/compress/score.ts'
+import { type ChoiceOptions, choicesOf, scoreUnits } from '../../src/compress/score.ts'
 import { findUnits, planShapes } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
 import { int, type Model } from '../../src/ir/graph.ts'
@@ -183,6 +183,30 @@ describe('choicesOf', () => {
     const fine = choicesOf(units, scores, { grid: 4, minKeep: 0.5 })['a.weight']!
     expect(fine.map(({ keep }) => keep)).toEqual([10, 8])
     expect(choicesOf(units, scores, { ignore: ['a.weight'] })).toEqual({})
+  })
+
+  it('takes heads one by one, widths by the grid of their class, and none where a class may vanish', () => {
+    const { units } = know(named('attention with heads'))
+    const scores = Object.fromEntries(
+      units.classes.map(({ name, size }) => [name, new Float32Array(size).fill(1)]),
+    )
+    const counts = (options: ChoiceOptions) =>
+      Object.fromEntries(
+        Object.entries(choicesOf(units, scores, options)).map(([name, choices]) => [
+          name,
+          choices.map(({ keep }) => keep),
+        ]),
+      )
+    const heads = 'q.weight#2'
+    expect(counts({ grid: 4 })).toEqual({
+      'a.weight': [12, 8, 4],
+      'q.weight': [4, 2],
+      [heads]: [3, 2, 1],
+      'v.weight': [4, 2],
+    })
+    const finer = counts({ grid: { 'v.weight': 1, 'a.weight': 8 }, vanishing: [heads] })
+    expect(finer).toMatchObject({ 'v.weight': [4, 3, 2, 1], 'a.weight': [12, 8, 4] })
+    expect(finer[heads]).toEqual([3, 2, 1, 0])
   })
 })
 
