@@ -7,6 +7,7 @@ import { writeOnnx } from '../../src/onnx/write.ts'
 import { mobilenetV2 } from '../../src/zoo/mobilenet.ts'
 import { resnet18 } from '../../src/zoo/resnet.ts'
 import { patternSparse, pairSparse } from './sparsify.ts'
+import { vitBlocks } from './vit-block.ts'
 
 /** A model to time. */
 export interface Subject {
@@ -40,6 +41,7 @@ export const subjects: readonly Subject[] = [
   file('proxyless', 'proxyless-w0.3-r176-imagenet.onnx', 'ImageNet, width 0.3, trained'),
   file('ultraface', 'ultraface-rfb-320.onnx', 'face detector, trained'),
   file('yunet', 'yunet-n-320.onnx', 'face detector, trained'),
+  built('vit-blocks', 'two blocks of a ViT-Tiny, random weights', () => vitBlocks(2)),
   built('mobilenetv2', 'random weights', () => mobilenetV2()),
   built('mobilenetv2-sparse', 'random weights; 1×1: 85 % zeros, shared by two channels', () =>
     pairSparse(mobilenetV2(), { keep: 0.15 }),
