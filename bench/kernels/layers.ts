@@ -16,6 +16,7 @@ import { winograd } from '../../src/compile/kernels/winograd.ts'
 import { bytesOf, nhwc } from '../../src/compile/layout.ts'
 import { packConstant } from '../../src/compile/pack.ts'
 import { selectOffers } from '../../src/compile/select.ts'
+import { relaxedFunction } from '../../src/compile/tile/build.ts'
 import { vectorPressure } from '../../src/compile/tile/check.ts'
 import { analyze } from '../../src/ir/analyze.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
@@ -70,7 +71,8 @@ function ours(model: Model, offer: Offer, feeds: Map<string, FloatTensor>) {
   const outputs = offer.outputs.map(
     ({ layout }): Layout => (layout === 'plain' ? { kind: 'plain' } : nhwc(1, 1, 1, 1)),
   )
-  const fn = offer.emit({ inputs, outputs })
+  const emitted = offer.emit({ inputs, outputs })
+  const fn = options.fma ? relaxedFunction(emitted) : emitted
   const buffers = [
     ...offer.inputs.map((o, i) => packConstant(feeds.get(o.value)!, inputs[i]!, o.value)),
     ...offer.pack({ inputs, outputs }),

@@ -59,9 +59,10 @@ export function emitWindow(spec: WindowSpec): TileFunction {
   const nest = { input: { base: 0, geometry: a }, output: { base: nextChannel, geometry: out } }
   const between = spec.reduction === 'weights' ? undefined : betweenPasses(spec)
   const scratch = between && nhwcGeometry(between, NHWC)
-  const body = scratch
-    ? twoPasses({ ...nest, rows, columns, reduction, epilogue, operands }, scratch)
-    : windowStatements({ ...nest, rows, columns, reduction, epilogue, operands })
+  const body = (fma: boolean) => {
+    const whole = { ...nest, rows, columns, reduction, epilogue, operands, fma }
+    return scratch ? twoPasses(whole, scratch) : windowStatements(whole)
+  }
   return {
     name,
     parameters: [
@@ -80,7 +81,8 @@ export function emitWindow(spec: WindowSpec): TileFunction {
       out.sizeBytes,
       ...(scratch ? [scratch.sizeBytes] : []),
     ],
-    body,
+    body: body(false),
+    ...(reduction.kind === 'weights' && { relaxed: body(true) }),
   }
 }
 
