@@ -1,6 +1,7 @@
 // Every different heavy layer of a model alone: our kernel against onnxruntime-web, one thread each,
-// interleaved; calls, conversions and copies are taken off both. Usage: npm run bench:kernels --
-// [--models resnet56,proxyless] [--rounds 7] [--round-ms 40] [--out NAME].
+// interleaved; calls, conversions and copies are taken off both. Sparse layers beside our own dense
+// kernel, too. Usage: npm run bench:kernels -- [--models resnet56,proxyless,layers,sparse-layers]
+// [--only TEXT] [--rounds 7] [--round-ms 40] [--out NAME].
 import { parseArgs } from 'node:util'
 import { compile } from '../src/compile/compile.ts'
 import { analyze } from '../src/ir/analyze.ts'
@@ -12,6 +13,7 @@ import { type Candidate, compare } from '../src/profile/measure.ts'
 import { Workbench } from '../src/profile/prepare.ts'
 import { startProgram } from '../src/profile/program.ts'
 import { layersOf } from './lib/layers.ts'
+import { denseOf } from './kernels/sparse.ts'
 import { currentLoad, type KernelsResult, writeResult } from './lib/results.ts'
 import { revision } from './lib/revision.ts'
 import { chosenSubjects, modelOf } from './lib/subjects.ts'
@@ -19,13 +21,16 @@ import { timingsOf } from './lib/timings.ts'
 
 const { values: options } = parseArgs({
   options: {
-    models: { type: 'string', default: 'resnet56,proxyless' },
+    models: { type: 'string', default: 'resnet56,proxyless,layers,sparse-layers' },
+    only: { type: 'string', default: '' },
     rounds: { type: 'string', default: '7' },
     'round-ms': { type: 'string', default: '40' },
     'warmup-ms': { type: 'string', default: '250' },
     out: { type: 'string' },
   },
 })
+type Timing = ReturnType<typeof timingsOf>[number]
+
 const rounds = Number(options.rounds)
 const roundMs = Number(options['round-ms'])
 const warmupMs = Number(options['warmup-ms'])
@@ -41,10 +46,12 @@ for (const subject of chosenSubjects(options.models)) {
     console.log(`${subject.name}: skipped, ${bytes}`)
     continue
   }
-  for (const { label, kernel, count, model } of layersOf(modelOf(bytes))) {
+  for (const { label, kernel, count, isSparse, model } of layersOf(modelOf(bytes))) {
+    if (!label.includes(options.only)) continue
     const candidates = [
       await layerTimer(model, { bench, target: 'ort-web', label: 'ort-web' }),
-      await kernelOf(model),
+      await kernelOf(model, 'tersor'),
+      ...(isSparse ? [await kernelOf(denseOf(model), 'tersor-dense')] : []),
     ]
     try {
       const timings = timingsOf(await compare(label, candidates, { rounds, roundMs, warmupMs }))
@@ -54,9 +61,10 @@ for (const subject of chosenSubjects(options.models)) {
         0,
       )
       rows.push({ model: subject.name, layer: label, kernel, count, macs, timings })
-      const [theirs, ours] = timings as [(typeof timings)[0], (typeof timings)[0]]
+      const [theirs, ours, dense] = timings as [Timing, Timing, Timing?]
+      const beside = dense ? `, our dense ${dense.medianMs.toFixed(3)} ms` : ''
       console.log(
-        `${subject.name} ${label} ×${count}, ${kernel}: ${ours.medianMs.toFixed(3)} ms, ort-web ${theirs.medianMs.toFixed(3)} ms, ${ours.speedup.median.toFixed(2)}×`,
+        `${subject.name} ${label} ×${count}, ${kernel}: ${ours.medianMs.toFixed(3)} ms, ort-web ${theirs.medianMs.toFixed(3)} ms, ${ours.speedup.median.toFixed(2)}×${beside}`,
       )
     } finally {
       for (const candidate of candidates) await candidate.close?.()
@@ -78,7 +86,7 @@ const path = writeResult(options.out ?? `kernels-node${device.node.split('.')[0]
 console.log(`wrote ${path}`)
 
 // Our kernel alone. Calls shorter than the clock can tell are timed several at once.
-async function kernelOf(model: Model): Promise<Candidate> {
+async function kernelOf(model: Model, label: string): Promise<Candidate> {
   const program = await startProgram(compile(model, { exportKernels: true }))
   const time = (calls: number) => {
     const start = performance.now()
@@ -88,7 +96,7 @@ async function kernelOf(model: Model): Promise<Candidate> {
   time(50)
   const calls = Math.max(1, Math.round(0.1 / time(50)))
   return {
-    label: 'tersor',
+    label,
     time: (runs) => Array.from({ length: Math.ceil(runs / calls) }, () => time(calls)),
   }
 }

@@ -172,6 +172,7 @@ ${table(['model', 'ONNX file', 'bundle', 'its code', 'compile, ms'], models)}`
 function kernelsSection(name: string, result: KernelsResult): string {
   const models = [...new Set(result.rows.map(({ model }) => model))].map((model) => {
     const rows = result.rows.filter((row) => row.model === model)
+    const hasDense = rows.some(({ timings }) => timing(timings, 'tersor-dense') !== undefined)
     const lines = rows.map(({ layer, kernel, count, macs, timings }) => {
       const [theirs, ours] = ['ort-web', 'tersor'].map((one) => timing(timings, one))
       const time = isBusy(result) ? ours?.minMs : ours?.medianMs
@@ -181,6 +182,7 @@ function kernelsSection(name: string, result: KernelsResult): string {
         String(count),
         kernel,
         cell(theirs),
+        ...(hasDense ? [cell(timing(timings, 'tersor-dense'))] : []),
         cell(ours),
         ours && theirs ? faster(ours, theirs, isBusy(result)) : '–',
         rate,
@@ -188,7 +190,7 @@ function kernelsSection(name: string, result: KernelsResult): string {
     })
     return `### ${model}, layer by layer
 
-${table(['layer', 'count', 'kernel', 'ort-web, ms', 'Tersor, ms', 'faster', 'GFLOP/s'], lines)}`
+${table(['layer', 'count', 'kernel', 'ort-web, ms', ...(hasDense ? ['our dense, ms'] : []), 'Tersor, ms', 'faster', 'GFLOP/s'], lines)}`
   })
   return [`## ${name}: single layers`, facts(result), ...models].join('\n\n')
 }

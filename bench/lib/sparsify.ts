@@ -25,7 +25,7 @@ export function pairSparse(model: Model, options: SparsifyOptions): Model {
 }
 
 /** The centre and three neighbours, eight of them: such a set as PatDNN uses (Niu et al., 2020). */
-const PATTERNS = [
+export const PATTERNS = [
   [1, 3, 4, 0],
   [1, 5, 4, 2],
   [7, 3, 4, 6],

@@ -6,6 +6,8 @@ import { readOnnx } from '../../src/onnx/read.ts'
 import { writeOnnx } from '../../src/onnx/write.ts'
 import { mobilenetV2 } from '../../src/zoo/mobilenet.ts'
 import { resnet18 } from '../../src/zoo/resnet.ts'
+import { sparseLayers } from '../kernels/sparse.ts'
+import { typicalLayers } from '../kernels/typical.ts'
 import { patternSparse, pairSparse } from './sparsify.ts'
 import { vitBlocks } from './vit-block.ts'
 
@@ -54,15 +56,20 @@ export const subjects: readonly Subject[] = [
   ),
 ]
 
+/** Layers one by one, for the benchmark of kernels. */
+const layerSubjects: readonly Subject[] = [
+  built('layers', 'dense layers as reference networks have them', typicalLayers),
+  built('sparse-layers', 'random weights with zeros of every kind that has a kernel', sparseLayers),
+]
+
 /** Returns the subjects of these names; throws for a name there is none of. */
 export function chosenSubjects(names: string): readonly Subject[] {
   if (names === '') return subjects
   return names.split(',').map((name) => {
-    const found = subjects.find((subject) => subject.name === name)
+    const all = [...subjects, ...layerSubjects]
+    const found = all.find((subject) => subject.name === name)
     if (found === undefined)
-      throw new Error(
-        `There is no model "${name}"; there are ${subjects.map((s) => s.name).join(', ')}`,
-      )
+      throw new Error(`There is no model "${name}"; there are ${all.map((s) => s.name).join(', ')}`)
     return found
   })
 }

@@ -2,7 +2,7 @@
 //
 // The last vector of a row whose length is no multiple of four starts earlier and overlaps the one
 // before: both compute the same. Rows too short for a vector are stored in part.
-import { load, loadLanes, loop, shift, shuffle } from '../tile/build.ts'
+import { load, loadLanes, loop, set, shift, shuffle, splat, tripsOf } from '../tile/build.ts'
 import type { Address, TileExpr, TileStatement } from '../tile/nodes.ts'
 import type { Lanes } from './nest.ts'
 
@@ -63,6 +63,23 @@ export function planeTiles(
     loop('y', groups * together, part(0, together, 'y'), together),
     ...(rows % together > 0 ? part(groups * together, rows % together, undefined) : []),
   ]
+}
+
+/** Returns how many tiles of how many vectors those loops run. */
+export function tilesOf(
+  plane: { readonly rows: number; readonly columns: number },
+  size: number,
+): { readonly count: number; readonly vectors: number }[] {
+  const found: { count: number; vectors: number }[] = []
+  const walk = (list: readonly TileStatement[], count: number) => {
+    for (const s of list) {
+      if (s.kind === 'loop') walk(s.body, count * tripsOf(s.count, s.step))
+      else if (s.kind === 'set') found.push({ count, vectors: Number(s.register) })
+    }
+  }
+  const mark = ({ vectors }: PlaneTile) => [set(String(vectors.length), splat(0))]
+  walk(planeTiles(plane, size, mark), 1)
+  return found
 }
 
 function vectorsOf(

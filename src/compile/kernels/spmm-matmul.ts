@@ -6,7 +6,7 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { type Packed, type Product, productParts, rowsIn } from './matmul.ts'
 import type { RowsProblem } from './rows-frame.ts'
-import { pixelPrice } from './spmm-nest.ts'
+import { spmmCost } from './spmm-nest.ts'
 import { planeBytes, scratchBytes, spmmRows } from './spmm-rows.ts'
 import { packTable } from './spmm-table.ts'
 import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
@@ -63,15 +63,14 @@ type Way = Pick<Offer, 'kernel' | 'cost' | 'scratchBytes' | 'codeKey' | 'pack' |
 
 function manyRows(problem: RowsProblem, weights: SparseWeights, bias: Float32Array): Way {
   const { m, k, n, epilogue } = problem
-  const rows = Math.ceil(m / 4) * 4
   const costs = ([1, 2, 4] as const).map((width) => {
     const { stored } = weights.groups[width]
-    return { width, cost: rows * pixelPrice({ width, stored, outputs: n }) }
+    return { width, cost: spmmCost({ plane: { rows: 1, columns: m }, width, stored, outputs: n }) }
   })
   const { width, cost } = costs.reduce((a, b) => (b.cost < a.cost ? b : a))
   return {
     kernel: 'spmm-rows-f32',
-    cost: cost + rows * (k + n) * TRANSPOSE_PRICE,
+    cost: cost + m * (k + n) * TRANSPOSE_PRICE,
     scratchBytes: scratchBytes(problem),
     codeKey: () => JSON.stringify([m, k, n, weights.table(width).sections, epilogueKey(epilogue)]),
     pack: () => {

@@ -8,22 +8,42 @@ import type { GroupWidth } from '../../ir/grouping.ts'
 import { at, get, loadSplat, loop, madd, nnz, set } from '../tile/build.ts'
 import type { TileLeaf, TileStatement } from '../tile/nodes.ts'
 import type { PlaneFrame, PlaneStride } from './plane-frame.ts'
-import { loadEvery, type PlaneTile, planeTiles } from './plane-tiles.ts'
+import { loadEvery, type PlaneTile, planeTiles, tilesOf } from './plane-tiles.ts'
 import type { TablePlan, TableSection } from './spmm-table.ts'
 
-/** Time per stored weight against a weight of the dense kernel: 128-512 at 28×28, Node 20, bench/kernels/sparse.ts. */
-const PRICE = { 1: 1.45, 2: 1.1, 4: 1.2 } as const
-/** What an output costs per pixel besides its weights. */
-const OUTPUT_PRICE = 4
+/**
+ * What an entry costs in a tile, in dense multiply-adds: a base, a weight for each output, a load for
+ * each vector, and a multiply-add for each of both; fitted to 1×1, 3×3 and 5×5 layers of 7 to 56 pixels
+ * on Node 20 and 24. Windows load across lines of the cache; a stride takes two loads and a shuffle.
+ */
+const PRICE = { entry: 6.4, weight: 2, load: 1.2, windowLoad: 2.2, strideLoad: 2.4, madd: 2.5 }
+/** What an output costs per vector besides its weights. */
+const OUTPUT_PRICE = 16
 
-/** Returns what a stored column of that many outputs costs per pixel, in dense multiply-adds. */
-export function entryPrice(width: GroupWidth): number {
-  return width * PRICE[width]
+/** What prices look at. */
+export interface SpmmCost {
+  readonly plane: SpmmNest['plane']
+  readonly width: GroupWidth
+  /** Stored columns, over all groups. */
+  readonly stored: number
+  readonly outputs: number
+  readonly isWindow?: boolean
+  readonly isStrided?: boolean
 }
 
-/** Returns what a pixel costs, in dense multiply-adds. */
-export function pixelPrice(of: { width: GroupWidth; stored: number; outputs: number }): number {
-  return of.stored * entryPrice(of.width) + of.outputs * OUTPUT_PRICE
+/** Returns what the loops cost, in multiply-adds of dense kernels. */
+export function spmmCost(of: SpmmCost): number {
+  const { plane, width, stored, outputs, isWindow = false, isStrided = false } = of
+  const load = (isWindow ? PRICE.windowLoad : PRICE.load) + (isStrided ? PRICE.strideLoad : 0)
+  return tilesOf(plane, tileSize(width)).reduce((sum, { count, vectors }) => {
+    const entry = PRICE.entry + PRICE.weight * width + vectors * (load + PRICE.madd * width)
+    return sum + count * (stored * entry + outputs * vectors * OUTPUT_PRICE)
+  }, 0)
+}
+
+// Four outputs of two vectors, or two of four: eight sums stay in registers.
+function tileSize(width: GroupWidth): number {
+  return width === 4 ? 2 : 4
 }
 
 /** What the loops run over. */
@@ -40,9 +60,7 @@ export interface SpmmNest {
 /** Returns the loops; their packed constants are the table, then the bias in the order of the groups. */
 export function spmmStatements(nest: SpmmNest): TileStatement[] {
   const { plane, table } = nest
-  // Four outputs of two vectors, or two of four: eight sums stay in registers.
-  const size = table.sections[0]!.width === 4 ? 2 : 4
-  return planeTiles(plane, size, (tile) =>
+  return planeTiles(plane, tileSize(table.sections[0]!.width), (tile) =>
     table.sections.map((section) => groupLoop(nest, section, tile)),
   )
 }

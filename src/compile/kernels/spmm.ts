@@ -20,14 +20,10 @@ import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from
 import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
 import { overlaps } from './plane-tiles.ts'
-import { entryPrice, pixelPrice, spmmStatements } from './spmm-nest.ts'
+import { spmmCost, spmmStatements } from './spmm-nest.ts'
 import { packTable, type TablePlan } from './spmm-table.ts'
 import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
 
-/** Windows read unaligned rows of padded planes: 3×3 at 56, 28 and 14 pixels, measured likewise. */
-const WINDOW_PRICE = 1.3
-/** A strided vector is two loads and a shuffle, shared by the channels of a block. */
-const STRIDE_PRICE = 0.6
 /** A grouped weight is written out with its zeros up to this many numbers. */
 const GROUPED_LIMIT = 1 << 23
 
@@ -107,11 +103,18 @@ function offerOf(
   const [left, right] = haloOf([x], input[3]!)
   const values = epilogueValues(epilogue)
   const [images, channels, height, columns] = output as [number, number, number, number]
-  const pixels = images * height * Math.ceil(columns / 4) * 4
-  const windowPrice = weight.taps > 1 ? WINDOW_PRICE : 1
-  const extra = (windowPrice - 1) * width * entryPrice(width) + (x.inStep - 1) * STRIDE_PRICE
+  const cost = spmmCost({
+    plane:
+      weight.taps === 1 && x.inStep === 1
+        ? { rows: 1, columns: height * columns }
+        : { rows: height, columns },
+    width,
+    stored: weights.groups[width].stored,
+    outputs: channels,
+    isWindow: weight.taps > 1,
+    isStrided: x.inStep > 1,
+  })
   const shape = JSON.stringify([input, output, y, x, width, weight.columns, weight.taps])
-  const { stored } = weights.groups[width]
   return {
     kernel: `spmm-${width === 4 ? 8 : 16}x${width}-f32`,
     covers: epilogue.covers,
@@ -120,7 +123,7 @@ function offerOf(
       ...values.map((value) => ({ value, layout: CHW })),
     ],
     outputs: [{ value: epilogue.output, layout: 'chw' }],
-    cost: pixels * (pixelPrice({ width, stored, outputs: channels }) + stored * extra),
+    cost: images * cost,
     scratchBytes: 0,
     // Overlapping vectors read their operands after a neighbour was stored.
     inPlace: overlaps(columns) ? [] : values.map((_, i) => i + 1),
