@@ -2,7 +2,7 @@
 import { type BundleEntry, FORMAT_VERSION, type Manifest } from '@tersor/runtime/format'
 import type { Model } from '../ir/graph.ts'
 import { CompileError, invariant } from '../util/errors.ts'
-import { planThreads } from './emit/threads.ts'
+import { planVariants } from './emit/threads.ts'
 import type { Rounding } from './encode.ts'
 import { emitModule } from './emit/wasm.ts'
 import { type EntriesOptions, entriesOf } from './entries.ts'
@@ -16,6 +16,7 @@ import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
 import { storeWeights } from './storage.ts'
 import { checkTile } from './tile/check.ts'
+import { relaxedFunction } from './tile/build.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
 /** How to compile. */
@@ -86,7 +87,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     selection.report.map((entry) => ({ ...entry, node: named(entry.node) })),
   )
   const functions = [...new Set(program.steps.map((step) => step.function))]
-  const problems = functions.flatMap(checkTile)
+  const variants = [functions, functions.map(relaxedFunction)]
+  const problems = variants.flat().flatMap(checkTile)
   invariant(problems.length === 0, problems.join('; '))
   const pages = Math.ceil(program.memoryBytes / 65536)
   if (pages > PAGE_LIMIT)
@@ -95,16 +97,17 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     )
   const [run, ...further] = program.entries.map((entry) => entry.run)
   // Threads walk through one program; what else there is runs on the first.
-  const threads = further.length > 0 ? undefined : planThreads(functions, run!, program.memoryBytes)
+  const plans = further.length > 0 ? [] : planVariants(variants, run!, program.memoryBytes)
+  const [threads] = plans
   const emit = (fma: boolean) =>
     emitModule({
-      functions,
+      functions: variants[Number(fma)]!,
       run: run!,
       further,
       memory: { kind: 'import', pages },
       fma,
       exportKernels,
-      threads,
+      threads: plans[Number(fma)],
     })
   const code = emit(fma ?? false)
   const relaxed = fma === undefined ? emit(true) : undefined

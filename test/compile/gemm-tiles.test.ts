@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
+import { compile } from '../../src/compile/compile.ts'
 import { tileRows } from '../../src/compile/kernels/gemm-tiles.ts'
+import { modelOf, randomTensor } from './kernel-harness.ts'
 
 test('tiles cover a row exactly, for every length, width and instruction set', () => {
   for (const width of [4, 8, 12, 16, 32])
@@ -17,4 +19,16 @@ test('no tile is left with too few sums where the row can be cut otherwise', () 
   expect(tileRows(14, 8, false)).toEqual([4, 4, 3, 3])
   expect(tileRows(49, 8, true).at(-1)).toBeGreaterThanOrEqual(4)
   expect(tileRows(1, 8, false)).toEqual([1])
+})
+
+test('code with relaxed SIMD has its own tiles', () => {
+  const model = modelOf([[14, 20]], (b, [x]) =>
+    b.op('MatMul', [x!, b.constant(randomTensor([20, 8], 1))]),
+  )
+  const { code, relaxed } = compile(model)
+  const count = (bytes: Uint8Array, [a, b, c]: readonly [number, number, number]) =>
+    bytes.filter((byte, i) => byte === a && bytes[i + 1] === b && bytes[i + 2] === c).length
+  // f32x4.mul of tiles of 4 and 3 rows; f32x4.relaxed_madd of tiles of 6 and 4.
+  expect(count(code, [0xfd, 0xe6, 0x01])).toBe(2 * (4 + 3))
+  expect(count(relaxed!, [0xfd, 0x85, 0x02])).toBe(2 * (6 + 4))
 })
