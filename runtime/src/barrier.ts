@@ -1,5 +1,7 @@
 // Threads walk through the segments of a program together: a barrier before the first, one after each.
 
+import { BundleError } from './errors.ts'
+
 /** A stretch of the program: the number of the thread, and how many others there are. */
 export type Segment = (thread: number, others: number) => void
 
@@ -55,7 +57,8 @@ function meet(control: Int32Array, threads: number): void {
   }
   for (let i = 0; i < SPINS; i++) if (Atomics.load(control, TURN) !== turn) return
   while (Atomics.load(control, TURN) === turn) {
-    if (Atomics.load(control, FAILED) !== 0) throw new Error('a thread failed')
+    if (Atomics.load(control, FAILED) !== 0)
+      throw new BundleError('Cannot run the bundle: a thread failed')
     Atomics.wait(control, TURN, turn)
   }
 }

@@ -48,7 +48,21 @@ export async function startProgram(
     // Nothing runs before all bytes are verified.
     const altered = await failure()
     if (altered) throw altered
-    return { memory, run, stop: () => team?.stop(), threads: team ? threads : 1, onlyOne }
+    return {
+      memory,
+      run: (entry) => {
+        try {
+          run(entry)
+        } catch (error) {
+          // Tables of a damaged bundle may lead out of its memory, where the engine stops it.
+          const isTrap = error instanceof WebAssembly.RuntimeError || error instanceof RangeError
+          throw isTrap ? new BundleError(`Cannot run the bundle: ${error.message}`) : error
+        }
+      },
+      stop: () => team?.stop(),
+      threads: team ? threads : 1,
+      onlyOne,
+    }
   } catch (error) {
     team?.stop()
     throw (await failure()) ?? error

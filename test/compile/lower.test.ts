@@ -3,10 +3,10 @@ import { compile } from '../../src/compile/compile.ts'
 import { printProgram, printReport } from '../../src/compile/explain.ts'
 import { align, type Lifetime, planArena } from '../../src/compile/memory.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
-import { int, intList } from '../../src/ir/graph.ts'
-import { floats } from '../../src/tensor/tensor.ts'
+import { int } from '../../src/ir/graph.ts'
 import { CompileError, OptionError } from '../../src/util/errors.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { randomNetwork } from '../support/random-network.ts'
 import { build, conv, expectSame, kernelsOf, normal } from './bundle-harness.ts'
 
 describe('planArena', () => {
@@ -36,20 +36,7 @@ describe('planArena', () => {
 
 describe('compile', () => {
   it.each([0, 1, 2, 3, 4, 5, 6, 7])('runs random network %i as ONNX Runtime does', async (seed) => {
-    const random = createRandom(seed)
-    const batch = 1 + random.integer(2)
-    const size = 5 + random.integer(4)
-    const model = build([[batch, 3, size, size + 1]], (b, x) => {
-      const values = [conv(b, x, 1 + random.integer(9), seed)]
-      for (let i = 0; i < 12; i++) {
-        const from = values[random.integer(values.length)]!
-        values.push(grow(b, from, values, { random, seed: seed * 100 + i }))
-      }
-      // Every value nobody read becomes an output, and one that was read.
-      const read = new Set(b.nodes.flatMap((node) => node.inputs))
-      return [...new Set([...values.filter((value) => !read.has(value)), values[2]!])]
-    })
-    await expectSame(model, 2e-5)
+    await expectSame(randomNetwork(seed), 2e-5)
   })
 
   it('absorbs activation and residual sum into convolutions', async () => {
@@ -145,41 +132,3 @@ describe('compile', () => {
 })
 
 const floatInfo = (name: string) => ({ name, dtype: 'float32' as const, shape: [1, 4] })
-
-// One random op on a value; shapes stay [n, c, h, w].
-function grow(
-  b: GraphBuilder,
-  x: string,
-  values: readonly string[],
-  { random, seed }: { random: ReturnType<typeof createRandom>; seed: number },
-): string {
-  const { shape } = b.type(x)
-  const [, c, h, w] = shape as [number, number, number, number]
-  const twin = values.find((value) => value !== x && b.type(value).shape.join() === shape.join())
-  switch (random.integer(9)) {
-    case 0:
-      return b.op('Relu', [conv(b, x, c, seed)])
-    case 1:
-      return conv(b, x, 1 + random.integer(9), seed)
-    case 2:
-      return b.op('Add', [x, twin ?? b.constant(normal([c, 1, 1], seed))])
-    case 3:
-      return b.op('Mul', [x, b.op('Sigmoid', [b.op('GlobalAveragePool', [x])])])
-    case 4:
-      return b.op('Concat', [x, twin ?? x], { axis: int(1) })
-    case 5:
-      return h > 2 && w > 2
-        ? b.op('MaxPool', [x], { kernel_shape: intList([2, 2]), strides: intList([1, 1]) })
-        : b.op('Tanh', [x])
-    case 6:
-      return b.op('Slice', [x, b.ints([0]), b.ints([Math.max(1, c - 1)]), b.ints([1])])
-    case 7:
-      return b.op('Pad', [x, b.ints([0, 1, 0, 1, 0, 0, 1, 0])])
-    default:
-      return b.op('Clip', [
-        b.op('Sub', [x, b.constant(floats([1, c, 1, 1], new Array<number>(c).fill(0.3)))]),
-        b.scalar(-1),
-        b.scalar(1),
-      ])
-  }
-}
