@@ -118,13 +118,12 @@ function bindingsOf(
   if (batch === undefined) return bindings
   if (!Number.isSafeInteger(batch) || batch < 1)
     throw new OptionError(`Cannot compile for batch ${batch}: expected a positive integer`)
-  for (const { name, shape } of model.graph.inputs) {
-    const first = shape?.[0]
-    if (typeof first === 'string') bindings[first] ??= batch
-    else if (first !== undefined && first !== batch)
-      throw new OptionError(
-        `Cannot compile for batch ${batch}: the first dimension of "${name}" is fixed at ${first}`,
-      )
-  }
+  const firsts = model.graph.inputs.map(({ name, shape }) => ({ name, first: shape?.[0] }))
+  for (const { first } of firsts) if (typeof first === 'string') bindings[first] ??= batch
+  const fixed = firsts.find(({ first }) => first !== undefined && first !== batch)
+  if (fixed !== undefined && firsts.every(({ first }) => typeof first !== 'string'))
+    throw new OptionError(
+      `Cannot compile for batch ${batch}: the first dimension of "${fixed.name}" is fixed at ${fixed.first}`,
+    )
   return bindings
 }

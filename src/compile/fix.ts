@@ -1,5 +1,5 @@
 // A model with dynamic sizes → the same model with fixed ones, in ops that kernels run.
-import { type Analysis, analyze, bindDims } from '../ir/analyze.ts'
+import { type Analysis, analyze, bindDims, spanOf } from '../ir/analyze.ts'
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Model, Node } from '../ir/graph.ts'
 import { UnknownValue } from '../ir/op.ts'
@@ -52,9 +52,11 @@ export function fixModel(model: Model): Fixed {
     const selection = selectOffers(current, analysis, allKernels(), fixRegion)
     const { declined } = selection
     if (declined.length === 0) return { model: current, analysis, selection, origins }
-    const expandable = declined.filter(({ node }) => findOp(node)?.expand !== undefined)
-    if (expandable.length < declined.length || depth === DEPTH_LIMIT)
-      throwDeclined(declined, origins)
+    const expandable = declined.filter(
+      ({ node }) => findOp(node)?.expand !== undefined || isTable(node, analysis),
+    )
+    const final = depth === DEPTH_LIMIT ? declined : declined.filter((d) => !expandable.includes(d))
+    if (final.length > 0) throwDeclined(final, origins)
     const expanded = new Set(expandable.map(({ node }) => node))
     current = rebuild(current, { expanded, origins })
   }
@@ -126,7 +128,7 @@ function rebuild(
       continue
     }
     const before = b.nodes.length
-    const outputs = findOp(node)!.expand!(b, b.context(moved))
+    const outputs = tableOf(moved, b) ?? findOp(node)!.expand?.(b, b.context(moved))
     if (outputs === undefined) {
       b.append(moved)
       continue
@@ -145,6 +147,28 @@ function rebuild(
     b.output(now, name)
   }
   return b.build()
+}
+
+/** Elements of a table that is worked out ahead. */
+const TABLE_LIMIT = 1 << 24
+
+// What nothing but sizes decides is a constant, however large: what is declined need not be run.
+function isTable(node: Node, analysis: Analysis): boolean {
+  const types = node.outputs.map((name) => analysis.types.get(name))
+  return (
+    findOp(node)?.evaluate !== undefined &&
+    types.every((type) => type !== undefined && spanOf(type.shape) <= TABLE_LIMIT) &&
+    node.inputs.every((name) => name === '' || analysis.known(name) !== undefined)
+  )
+}
+
+function tableOf(node: Node, b: GraphBuilder): string[] | undefined {
+  const values = node.inputs.map((name) => (name === '' ? undefined : b.known(name)))
+  if (values.some((value, i) => value === undefined && node.inputs[i] !== '')) return undefined
+  const { opset } = b.context(node)
+  return findOp(node)
+    ?.evaluate?.(node, values, opset)
+    .map((value) => b.constant(value))
 }
 
 function freePrefix(taken: readonly string[]): string {

@@ -201,12 +201,16 @@ class Bounding {
     for (const { analysis } of this.#samples())
       for (const name of node.inputs) {
         if (name === '') continue
-        const pairs = [this.#full.analysis, analysis].map(({ types }) => {
+        const alike = [this.#full.analysis, analysis].map(({ types }) => {
           const [from, to] = [types.get(name)!.shape, types.get(output)!.shape]
-          return from.map((size, i) => size === to[to.length - from.length + i])
+          return from.map((size, i) => [size === 1, size === to[to.length - from.length + i]])
         })
-        if (String(pairs[0]) !== String(pairs[1]))
-          return `"${name}" is repeated at some sizes and not at others`
+        const [full, here] = alike as [boolean[][], boolean[][]]
+        const fits = full.every(([isOne, isWhole], i) => {
+          const [isOneHere, isWholeHere] = here[i]!
+          return (isOne && isOneHere) || (isWhole && isWholeHere)
+        })
+        if (!fits) return `"${name}" is repeated at some sizes and not at others`
       }
     return NOTHING
   }

@@ -1,10 +1,10 @@
 // `tersor compile`: ONNX → a bundle for @tersor/runtime, or C.
 import { writeBundle, writeSingleFile } from '../../compile/bundle.ts'
 import { type Compiled, compile as compileModel } from '../../compile/compile.ts'
-import type { BundleDescription } from '../../compile/face.ts'
 import { identifier } from '../../compile/emit/c-names.ts'
 import { writeC } from '../../compile/emit/c-write.ts'
 import { printProgram, printReport } from '../../compile/explain.ts'
+import type { BundleDescription } from '../../compile/face.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { deploy } from '../../passes/index.ts'
 import { runPasses } from '../../passes/pass.ts'
@@ -15,6 +15,7 @@ import { bindOption, describeOptions, findDescription, parseBindings } from '../
 import { exitCodes } from '../exit.ts'
 import { formatBytes } from '../format.ts'
 import { checkOutput, nameOf } from '../paths.ts'
+import { parseWays, wayOptions } from '../ways.ts'
 
 /** The command. */
 export const compile = defineCommand({
@@ -30,11 +31,13 @@ export const compile = defineCommand({
     ),
     target: option(oneOf(['wasm', 'c']).default('wasm'), 'NAME', 'what to compile for'),
     batch: option(
-      number({ min: 1, integer: true }).default(1),
+      number({ min: 1, integer: true }).optional(),
       'N',
       'size of an open first dimension',
+      '1',
     ),
     bind: bindOption,
+    ...wayOptions,
     ...describeOptions,
     storage: option(
       oneOf(['f16', 'int8', 'palette']).optional(),
@@ -60,12 +63,14 @@ export const compile = defineCommand({
     const out = options.out ?? (isC ? `${identifier(nameOf(path!))}.c` : `${nameOf(path!)}.bundle`)
     checkOutput(out, path!)
     const original = readOnnxFile(path!)
-    const { model, reports } = runPasses(original, deploy)
+    const ways = parseWays(original, options)
+    const { model, reports } = runPasses(ways.model, deploy)
     const description: BundleDescription | undefined = described
       ? findDescription(original, options).description
       : undefined
     const compiled = compileModel(model, {
-      batch,
+      ...ways.options,
+      ...(batch !== undefined && { batch }),
       ...(isC ? { fma: false } : fma && { fma }),
       bindings: parseBindings(options.bind, original),
       name: nameOf(path!),
