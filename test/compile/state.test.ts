@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest'
 import { compile } from '../../src/compile/compile.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { int } from '../../src/ir/graph.ts'
+import { emitC } from '../../src/compile/emit/c.ts'
 import { normal } from './bundle-harness.ts'
+import { buildC, compilers } from './c-harness.ts'
 
 /** A GRU cell from x and h to y and the next h. */
 function cell() {
@@ -73,5 +75,41 @@ describe('state', () => {
     const broken = { ...manifest, state: [{ input: 'x', output: 'next' }] }
     const bytes = JSON.parse(JSON.stringify(broken))
     await expect(load({ ...parts, manifest: bytes })).rejects.toThrow(/state joins "x" and "next"/)
+  })
+
+  it.skipIf(compilers.length === 0)('is kept in C as in a bundle', async () => {
+    const compiled = compile(cell(), { state: { next: 'h' }, fma: false })
+    const source = emitC(compiled, { name: 'cell' })
+    const main = `#include <stdio.h>
+#include <string.h>
+#include "cell.h"
+int main(void) {
+  cell model;
+  float x[3];
+  if (cell_init(&model, NULL, 0) != 0) return 1;
+  for (int turn = 0; turn < 2; turn++) {
+    for (int i = 0; i < 3; i++) {
+      if (fread(x, sizeof x, 1, stdin) != 1) return 2;
+      memcpy(cell_input_x(&model), x, sizeof x);
+      cell_run(&model);
+      fwrite(cell_output_y(&model), 4, 1, stdout);
+    }
+    cell_reset(&model);
+  }
+  return 0;
+}`
+    const built = buildC(source, { main })
+    try {
+      const twice = Float32Array.from([...inputs, ...inputs].flat())
+      const found = new Float32Array(built.run(new Uint8Array(twice.buffer)).buffer)
+      const bundle = await load(compiled)
+      const expected: number[] = []
+      for (const x of inputs) expected.push(Number((await bundle.run({ x })).y!.data[0]))
+      expect(Array.from(found)).toEqual([...expected, ...expected])
+    } finally {
+      built.remove()
+    }
+    const entries = { one: {}, two: {} }
+    expect(() => emitC(compile(cell(), { entries }))).toThrow(/compile each entry to a file/)
   })
 })

@@ -21,6 +21,8 @@ export interface CInterface {
   readonly arenaBytes: number
   readonly weightBytes: number
   readonly weights: 'source' | 'file'
+  /** Some inputs are what the last run left. */
+  readonly hasState: boolean
 }
 
 /** Writes the header: sizes, init, run, a pointer per input and output, and tables of them. */
@@ -36,7 +38,11 @@ export function cHeader(face: CInterface): string {
  *   ${name}_run(&model);
  *   read ${list(outputs, name, 'output')}
  *
- * Values are row-major. Inputs stay as they are; outputs are valid until the next run. */
+ * Values are row-major. ${
+   face.hasState
+     ? 'Inputs that are state are what the last run left, zero before the first; the others stay'
+     : 'Inputs stay'
+ } as they are; outputs are valid until the next run. */
 #ifndef ${upper}_H
 #define ${upper}_H
 
@@ -90,7 +96,7 @@ int ${name}_init(${name} *model, void *arena, size_t arena_bytes${external ? ',\
 
 /* Computes the outputs from the inputs. */
 void ${name}_run(${name} *model);
-
+${face.hasState ? `\n/* Sets all state to zero: the next run starts a new sequence. */\nvoid ${name}_reset(${name} *model);\n` : ''}
 ${inputs.map((value) => accessor(value, name, 'input')).join('\n')}
 ${outputs.map((value) => accessor(value, name, 'output')).join('\n')}
 

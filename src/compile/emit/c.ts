@@ -1,5 +1,5 @@
 // Compiled model → one C99 file and its header, without dependencies: the same kernels, natively.
-import type { BoundValue, Manifest } from '@tersor/runtime/format'
+import type { BoundValue, BundleState, Manifest } from '@tersor/runtime/format'
 import { CompileError } from '../../util/errors.ts'
 import type { PlacedProgram } from '../place.ts'
 import { C_CONTROL, emitCInstructions, type Place, usesControl } from './c-control.ts'
@@ -31,7 +31,10 @@ export interface CSource {
 
 /** Parts of a compiled model that C is written from. */
 export interface CInput {
-  readonly manifest: Pick<Manifest, 'name' | 'inputs' | 'outputs' | 'memoryBytes'>
+  readonly manifest: Pick<
+    Manifest,
+    'name' | 'inputs' | 'outputs' | 'memoryBytes' | 'state' | 'sizes' | 'further'
+  >
   readonly program: PlacedProgram
 }
 
@@ -44,6 +47,12 @@ export interface CInput {
  */
 export function emitC({ manifest, program }: CInput, options: COptions = {}): CSource {
   const { weights = 'source', fma = false } = options
+  if (manifest.further !== undefined)
+    throw new CompileError(
+      'Cannot write C: it has one entry; compile each entry to a file of its own',
+    )
+  if (manifest.sizes !== undefined)
+    throw new CompileError('Cannot write C: its sizes are fixed; bind them with --bind or --batch')
   const name = identifier(options.name ?? manifest.name)
   const arenaAddress = manifest.memoryBytes - program.arenaBytes
   const values = (list: readonly BoundValue[]): CValue[] => {
@@ -64,6 +73,7 @@ export function emitC({ manifest, program }: CInput, options: COptions = {}): CS
     arenaBytes: Math.max(64, program.arenaBytes),
     weightBytes: program.constants.length,
     weights,
+    hasState: manifest.state !== undefined,
   }
   for (const { name: input, region } of face.inputs)
     if (region !== 'arena')
@@ -99,9 +109,11 @@ export function emitC({ manifest, program }: CInput, options: COptions = {}): CS
     '  unsigned char *const a = model->arena;',
     '  const unsigned char *const w = model->weights;',
     ...calls,
+    ...(manifest.state ?? []).flatMap((state) => keepState(state, face)),
     '  (void)a;',
     '  (void)w;',
     '}',
+    ...(manifest.state ? ['', ...resetFunction(manifest.state, face)] : []),
     '',
   ].join('\n')
   return {
@@ -131,6 +143,30 @@ function writeProgram(
   const byName = new Map([...functions].map(([{ name }, fn]) => [name, fn]))
   const calls = emitCInstructions(program.entries[0]!.run, { functions: byName, place })
   return { functions, calls }
+}
+
+// What the next run reads; an output that lies where the input does is there already.
+function keepState({ input, output }: BundleState, { inputs, outputs }: CInterface): string[] {
+  const to = inputs.find((value) => value.name === input)!
+  const from = outputs.find((value) => value.name === output)!
+  if (from.region === to.region && from.offset === to.offset) return []
+  const source = `${from.region === 'arena' ? 'a' : 'w'} + ${from.offset}`
+  return [`  memmove(a + ${to.offset}, ${source}, ${bytesOf(to)});`]
+}
+
+function resetFunction(state: readonly BundleState[], { name, inputs }: CInterface): string[] {
+  return [
+    `void ${name}_reset(${name} *model) {`,
+    ...state.map(({ input }) => {
+      const value = inputs.find((each) => each.name === input)!
+      return `  memset(model->arena + ${value.offset}, 0, ${bytesOf(value)});`
+    }),
+    '}',
+  ]
+}
+
+function bytesOf({ shape }: CValue): number {
+  return shape.reduce((product, size) => product * size, 4)
 }
 
 function listed(names: readonly string[]): string {
