@@ -231,7 +231,7 @@ export function choicesOf(
 
 // Units per step. A unit that is a run of slices of its own (a head, a group) makes up the multiple by itself.
 function stepOf({ size, members }: UnitClass, grid: number): number {
-  const owners = members[0]?.units ?? []
+  const owners = members[0]?.units ?? new Int32Array(0)
   const start = owners.indexOf(owners.find((unit) => unit >= 0) ?? -1)
   let run = 1
   while (start >= 0 && owners[start + run] === owners[start]) run++
