@@ -7,7 +7,7 @@ import type { Subject } from './layers.ts'
 import { nearestLevel, syntheticWeight } from './masks.ts'
 import type { Workbench } from './prepare.ts'
 import type { LayerMasks } from './price.ts'
-import { type RawPrices, sum } from './raw-prices.ts'
+import type { RawPrice } from './raw-prices.ts'
 import type { PriceTable } from './table.ts'
 import { measuredWhole } from './whole.ts'
 import { between, planAtLevel } from './widths.ts'
@@ -18,13 +18,13 @@ const ANCHORS = [2, 3] as const
 const ANCHOR_DENSITY = 0.25
 
 /**
- * Returns the factor that sets a plan's raw price right. Sums are off where layers share caches, and
- * where masked ones meet dense ones in another layout: whole models of even widths, and one with masks
+ * Returns a plan's milliseconds from its raw price. Sums are off where layers share caches, and where
+ * masked ones meet others in another layout: whole models of even widths, and one with masks
  * everywhere, say by how much.
  */
-export async function wholeScale(
+export async function anchored(
   subject: Subject,
-  raw: RawPrices,
+  raw: (plan: Plan) => RawPrice,
   {
     masks,
     bench,
@@ -36,35 +36,29 @@ export async function wholeScale(
     readonly table: PriceTable
     readonly signal: AbortSignal | undefined
   },
-): Promise<(plan: Plan) => number> {
+): Promise<(price: RawPrice) => number> {
   const measured = (model: Model) => {
     signal?.throwIfAborted()
     return measuredWhole(model, { bench, table })
   }
   const open = subject.units.classes.filter(({ frozen }) => frozen === undefined)
   const names = open.map(({ name }) => name)
-  const points = [{ raw: raw.price(identityPlan), ms: raw.price(identityPlan) }]
+  const start = raw(identityPlan).ms
+  const points = [{ raw: start, ms: start }]
   for (const level of names.length > 0 ? ANCHORS : []) {
     const plan = planAtLevel(subject, names, level)
     // Narrower never costs more, whatever the clock says.
     const ms = Math.min(await measured(narrowed(subject, plan)), points.at(-1)!.ms)
-    points.push({ raw: raw.price(plan), ms })
+    points.push({ raw: raw(plan).ms, ms })
   }
-  const widths = (plan: Plan) => along(points, raw.price({ ...plan, mask: {} }))
-  const anchor = maskedPlan(subject, masks)
-  if (Object.keys(anchor.mask).length === 0) return widths
-  // The share of the time that layers take which a mask makes faster.
-  const share = (plan: Plan) => {
-    const times = raw.layers(plan).filter((_, i) => {
-      const mask = plan.mask[subject.layers[i]!.masks?.weight ?? '']
-      return mask !== undefined && masks[i]!.offered.includes(mask.structure)
-    })
-    return sum(times) / raw.price(plan)
-  }
-  const off = (await measured(masked(subject, anchor))) / raw.price(anchor)
-  const extra = Math.min(MOST, Math.max(1 / MOST, off)) - 1
-  const most = share(anchor)
-  return (plan) => widths(plan) * (1 + extra * Math.min(1, share(plan) / most))
+  const widths = ({ ms, denseMs }: RawPrice) => ms * along(points, denseMs)
+  const anchor = maskedPlan(subject, raw, masks)
+  const price = raw(anchor)
+  if (price.maskedElements === 0) return widths
+  const found = await measured(masked(subject, anchor))
+  // What changing layouts between layers takes; a layer alone may be given a slower kernel, never a faster one.
+  const off = Math.max(0, Math.min(MOST * price.ms, found) - widths(price))
+  return (plan) => widths(plan) + (off * plan.maskedElements) / price.maskedElements
 }
 
 /** A whole model that is off by more was mismeasured. */
@@ -87,14 +81,27 @@ function narrowed({ model, analysis, units }: Subject, plan: Plan): Model {
   return cut(model, analysis, Object.fromEntries(kept), { units })
 }
 
-function maskedPlan({ layers }: Subject, masks: readonly LayerMasks[]): Plan {
+// Every layer that can be under the mask that is fastest for it.
+function maskedPlan(
+  { layers }: Subject,
+  raw: (plan: Plan) => RawPrice,
+  masks: readonly LayerMasks[],
+): Plan {
   const mask: Plan['mask'] = {}
   layers.forEach((layer, i) => {
-    const name = masks[i]!.offered[0]
-    if (name === undefined) return
-    const { weight, shape } = layer.masks!
-    const level = nearestLevel(structures.named(name), shape, ANCHOR_DENSITY)
-    mask[weight] = { structure: name, level }
+    if (layer.masks === undefined) return
+    const { weight, shape } = layer.masks
+    let least = raw(identityPlan).layers[i]!
+    for (const [name] of masks[i]!.kinds) {
+      const found = {
+        structure: name!,
+        level: nearestLevel(structures.named(name!), shape, ANCHOR_DENSITY),
+      }
+      const ms = raw({ ...identityPlan, mask: { [weight]: found } }).layers[i]!
+      if (ms >= least) continue
+      least = ms
+      mask[weight] = found
+    }
   })
   return { format: 1, keep: {}, mask }
 }

@@ -12,7 +12,7 @@ import type { PriceTable } from './table.ts'
 import { between, type Point, planAtLevel } from './widths.ts'
 
 /** Densities that are measured, densest first. */
-const DENSITIES = [0.5, 0.25, 0.125, 0.0625] as const
+const DENSITIES = [0.5, 0.375, 0.25, 0.125, 0.0625] as const
 /** The sparsest that is measured. */
 export const SPARSEST = DENSITIES[DENSITIES.length - 1]!
 /** Level of the narrow width at which densities are measured once more. */
@@ -34,6 +34,7 @@ export interface MaskCurve {
   /** Share of the weight's elements left at the narrow width. */
   readonly narrow: number
   readonly densities: readonly number[]
+  /** Infinite where the layer runs no faster than dense: the compiler may not even use its zeros there. */
   readonly fullMs: readonly number[]
   readonly narrowMs: readonly number[]
 }
@@ -109,35 +110,50 @@ export function isFaster(ms: number, denseMs: number): boolean {
   return ms < (1 - NOTICEABLE) * denseMs
 }
 
+/** What a curve is made of. */
+export interface MeasuredMask {
+  readonly kind: MaskKind
+  /** Points at full width and at the narrow one, and the dense layer's milliseconds there. */
+  readonly full: readonly MaskPoint[]
+  readonly denseMs: number
+  readonly narrow: readonly MaskPoint[]
+  readonly narrowDenseMs: number
+  /** Share of the weight's elements left at the narrow width. */
+  readonly share: number
+}
+
 /** Returns the curve of points whose prices the table holds; less kept never costs more. */
-export function curveOf(
-  kind: MaskKind,
-  { full, narrow, table }: { full: MaskPoint[]; narrow: MaskPoint[]; table: PriceTable },
-  share: number,
-): MaskCurve {
-  const times = (points: MaskPoint[]) => {
+export function curveOf(measured: MeasuredMask, table: PriceTable): MaskCurve {
+  const { kind, full, denseMs, narrow, narrowDenseMs, share } = measured
+  const times = (points: readonly MaskPoint[], dense: number) => {
     const ms = points.map(({ key }) => table.get(key)!)
     for (let i = ms.length - 2; i >= 0; i--) ms[i] = Math.max(ms[i]!, ms[i + 1]!)
-    return ms
+    return ms.map((found) => (isFaster(found, dense) ? found : Number.POSITIVE_INFINITY))
   }
   const densities = full.map(({ density }) => density)
-  const narrowDensities = narrow.map(({ density }) => density)
-  const narrowMs = times(narrow)
+  const narrowMs = times(narrow, narrowDenseMs)
+  const places = narrow.map(({ density }) => density)
   return {
     kind,
     narrow: share,
     densities,
-    fullMs: times(full),
-    narrowMs: densities.map((density) => between(narrowDensities, narrowMs, density)),
+    fullMs: times(full, denseMs),
+    narrowMs: densities.map((density) => between(places, narrowMs, density)),
   }
 }
 
-/** Milliseconds of a masked layer: linear in density, and in the share of the weight that is left. */
+/**
+ * Milliseconds of a masked layer: linear in density, and in the share of the weight that is left.
+ * Infinite where the mask is not known to be faster.
+ */
 export function maskedTime(curve: MaskCurve, density: number, share: number): number {
+  if (density > curve.densities[0]! * 1.01) return Number.POSITIVE_INFINITY
   const full = between(curve.densities, curve.fullMs, density)
   if (curve.narrow >= 1) return full
   const narrow = between(curve.densities, curve.narrowMs, density)
   if (share < curve.narrow) return (narrow * share) / curve.narrow
+  // Where only the wide layer is faster it is until halfway.
+  if (narrow === Number.POSITIVE_INFINITY && share > (1 + curve.narrow) / 2) return full * share
   return narrow + ((full - narrow) * (share - curve.narrow)) / (1 - curve.narrow)
 }
 

@@ -3,7 +3,7 @@ import { identityPlan, type Plan } from '../compress/plan.ts'
 import type { Model } from '../ir/graph.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import { layerTimer } from './layer-timer.ts'
-import { isolateLayer, type PricedLayer, type Subject, typesUnder } from './layers.ts'
+import { isolateLayer, type PricedLayer, type Subject, typesUnder, widthsOf } from './layers.ts'
 import {
   curveOf,
   isFaster,
@@ -19,7 +19,7 @@ import { minimaOf } from './minima.ts'
 import type { Workbench } from './prepare.ts'
 import type { Reference } from './reference.ts'
 import type { PriceTable } from './table.ts'
-import { fillGrid, gridPoints, type Point, type WidthGrid } from './widths.ts'
+import { fillGrid, gridPoints, type Point, timeAt, type WidthGrid } from './widths.ts'
 
 /** How to measure. */
 export interface MeterOptions {
@@ -129,14 +129,18 @@ export async function measureMasks(
   )
   const all = [...offered.flat().flatMap(({ full }) => full), ...narrow.flat(2)]
   await meter.measure(all, build, { from: 0.65, to: 1 })
-  return offered.map((kinds, i) =>
-    kinds.map(({ kind, full }, k) => {
+  return offered.map((kinds, i) => {
+    const layer = subject.layers[i]!
+    return kinds.map(({ kind, full, denseMs }, k) => {
       const points = narrow[i]![k]!
-      const share = shareOf(subject, subject.layers[i]!, points[0]?.plan ?? identityPlan)
-      const given = points.length === 0 ? { full, narrow: full } : { full, narrow: points }
-      return curveOf(kind, { ...given, table }, share)
-    }),
-  )
+      const plan = points[0]?.plan ?? identityPlan
+      const type = typesUnder(subject, plan)
+      const narrowDenseMs = timeAt(layer, grids[i]!, widthsOf(subject, layer, type))
+      const share = shareOf(subject, layer, plan)
+      const given = points.length === 0 ? full : points
+      return curveOf({ kind, full, denseMs, narrow: given, narrowDenseMs, share }, table)
+    })
+  })
 }
 
 // Share of a maskable weight's elements that a plan leaves.

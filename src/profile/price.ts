@@ -1,8 +1,8 @@
 // price(plan) → milliseconds: layers measured alone on coarse grids of widths and densities, the rest
 // scaled, the sum set right by a few whole models.
-import type { Plan } from '../compress/plan.ts'
+import { identityPlan, type Plan } from '../compress/plan.ts'
 import { structures } from '../compress/registry.ts'
-import { wholeScale } from './anchors.ts'
+import { anchored } from './anchors.ts'
 import type { PricedLayer, Subject } from './layers.ts'
 import { type MaskCurve, nearestLevel, SPARSEST } from './masks.ts'
 import type { MeasureOptions } from './measure.ts'
@@ -34,6 +34,8 @@ export interface Pricing {
 export interface LayerMasks {
   /** Names of the structures that the target runs faster than the dense layer. */
   readonly offered: readonly string[]
+  /** The same in groups whose times the target does not tell apart at equal densities. */
+  readonly kinds: readonly (readonly string[])[]
   /** Why no other is offered. */
   readonly refused: string
 }
@@ -65,22 +67,21 @@ export async function priceSubject(
   const curves = options.masks === false ? layers.map(() => []) : await measureMasks(meter, grids)
   const raw = rawPrices(subject, { grids, curves, wholeMs })
   const masks = layers.map((layer, i) => offersOf(layer, curves[i]!, table.scope.target))
-  const scale = await wholeScale(subject, raw, { masks, bench, table, signal })
+  const anchor = await anchored(subject, raw, { masks, bench, table, signal })
   const least = leastUnits(subject)
   const narrow: Plan = { format: 1, keep: openOnly(subject, least), mask: {} }
+  const fastest = fastestMasks(subject, masks, (mask) => raw({ ...narrow, mask }).layers)
   return {
     layers: (plan) => {
-      const factor = scale(plan)
-      return raw.layers(plan).map((ms) => ms * factor)
+      const found = raw(plan)
+      const factor = anchor(found) / found.ms
+      return found.layers.map((ms) => ms * factor)
     },
-    price: (plan) => raw.price(plan) * scale(plan),
-    restMs: raw.restMs,
+    price: (plan) => anchor(raw(plan)),
+    restMs: raw(identityPlan).restMs,
     least,
-    fastest: {
-      ...narrow,
-      mask: fastestMasks(subject, masks, (plan) => raw.layers({ ...narrow, ...plan })),
-    },
     masks,
+    fastest: { ...narrow, mask: fastest },
     points: meter.points,
   }
 }
@@ -95,17 +96,17 @@ function openOnly({ units }: Subject, counts: Readonly<Record<string, number>>) 
 function fastestMasks(
   { layers }: Subject,
   masks: readonly LayerMasks[],
-  times: (plan: Pick<Plan, 'mask'>) => number[],
+  times: (mask: Plan['mask']) => readonly number[],
 ): Plan['mask'] {
   const found: Plan['mask'] = {}
   layers.forEach((layer, i) => {
     if (layer.masks === undefined) return
     const { weight, shape } = layer.masks
-    let least = times({ mask: {} })[i]!
+    let least = times({})[i]!
     for (const name of masks[i]!.offered) {
       const level = nearestLevel(structures.named(name), shape, SPARSEST)
       const mask = { structure: name, level }
-      const ms = times({ mask: { [weight]: mask } })[i]!
+      const ms = times({ [weight]: mask })[i]!
       if (ms >= least) continue
       least = ms
       found[weight] = mask
@@ -115,10 +116,9 @@ function fastestMasks(
 }
 
 function offersOf(layer: PricedLayer, curves: readonly MaskCurve[], target: string): LayerMasks {
-  const offered = curves.flatMap(({ kind }) => kind.structures.map(({ name }) => name))
-  if (layer.masks === undefined) return { offered, refused: 'it has no weight to mask' }
-  return {
-    offered,
-    refused: offered.length > 0 ? '' : `${target} runs it no faster with zeros`,
-  }
+  const kinds = curves.map(({ kind }) => kind.structures.map(({ name }) => name))
+  const offered = kinds.flat()
+  if (offered.length > 0) return { offered, kinds, refused: '' }
+  const why = layer.masks ? `${target} runs it no faster with zeros` : 'it has no weight to mask'
+  return { offered, kinds, refused: why }
 }

@@ -1,4 +1,5 @@
 // Compiled → a running program in this process: whole runs and single steps, for timing.
+import { performance } from 'node:perf_hooks'
 import { codeHere } from '../compile/bundle.ts'
 import type { Compiled } from '../compile/compile.ts'
 import { invariant } from '../util/errors.ts'
@@ -9,6 +10,8 @@ export interface RunningProgram {
   run(): void
   /** Runs the steps that compute nodes of the graph (no conversions); needs `exportKernels`. */
   runSteps(): void
+  /** Least milliseconds of the step that computes each node, by name, over runs of all steps in order; needs `exportKernels`. */
+  timeSteps(runs: number): ReadonlyMap<string, number>
 }
 
 /** Instantiates a compiled model and fills its weights in. Inputs hold small random numbers. */
@@ -22,12 +25,12 @@ export async function startProgram(compiled: Compiled): Promise<RunningProgram> 
   for (const { address, shape, storage } of manifest.inputs) {
     if (storage === 'float32') fillNoise(memory, address, shape)
   }
-  const steps = program.steps
-    .filter((step) => step.nodes.length > 0)
-    .map((step) => ({
-      call: exports[step.function.name] as ((...addresses: number[]) => void) | undefined,
-      addresses: step.addresses,
-    }))
+  const all = program.steps.map(({ nodes, function: { name }, addresses }) => ({
+    nodes,
+    call: exports[name] as ((...addresses: number[]) => void) | undefined,
+    addresses,
+  }))
+  const steps = all.filter(({ nodes }) => nodes.length > 0)
   const run = exports.run
   invariant(typeof run === 'function', 'a compiled module exports run')
   // Steps timed alone find converted inputs in place, and no page of memory untouched: those are all
@@ -38,6 +41,17 @@ export async function startProgram(compiled: Compiled): Promise<RunningProgram> 
     run: () => run(),
     runSteps: () => {
       for (const { call, addresses } of steps) call!(...addresses)
+    },
+    timeSteps: (runs) => {
+      const least = new Map<string, number>()
+      for (let i = 0; i < runs; i++)
+        for (const { nodes, call, addresses } of all) {
+          const start = performance.now()
+          call!(...addresses)
+          const ms = performance.now() - start
+          for (const node of nodes) least.set(node, Math.min(ms, least.get(node) ?? ms))
+        }
+      return least
     },
   }
 }

@@ -1,18 +1,21 @@
 // Plan → milliseconds of its layers alone and of everything else, before whole models set the sum right.
 import { identityPlan, type Plan } from '../compress/plan.ts'
-import { structures } from '../compress/registry.ts'
 import { sizeOf } from '../tensor/tensor.ts'
-import { type Subject, typesUnder, widthsOf } from './layers.ts'
+import { type PricedLayer, type Subject, typesUnder, widthsOf } from './layers.ts'
 import { type MaskCurve, maskedShape, maskedTime } from './masks.ts'
 import { timeAt, type WidthGrid } from './widths.ts'
 
-/** Prices as sums of layers measured alone. */
-export interface RawPrices {
-  price(plan: Plan): number
-  /** In the order of `subject.layers`. */
-  layers(plan: Plan): number[]
-  /** Milliseconds of everything that is not a layer, unpruned. */
+/** A plan's price as a sum of layers measured alone. */
+export interface RawPrice {
+  /** Milliseconds per layer, in the order of `subject.layers`. */
+  readonly layers: readonly number[]
+  /** Everything that is not a layer. */
   readonly restMs: number
+  /** All of it; and what it would be without masks. */
+  readonly ms: number
+  readonly denseMs: number
+  /** Elements that layers write which a mask makes faster. */
+  readonly maskedElements: number
 }
 
 /** Returns layers as measured alone, and everything else in proportion to what layers write. */
@@ -27,60 +30,74 @@ export function rawPrices(
     readonly curves: readonly (readonly MaskCurve[])[]
     readonly wholeMs: number
   },
-): RawPrices {
+): (plan: Plan) => RawPrice {
   const { layers } = subject
-  const byStructure = curves.map(
-    (found) =>
-      new Map(found.flatMap((curve) => curve.kind.structures.map(({ name }) => [name, curve]))),
-  )
-  const elements = layers.map(({ masks }) => masks && sizeOf(masks.shape))
-  // Plans are asked for by the thousand, most with the widths of the one before.
-  let last: { keep: string; type: ReturnType<typeof typesUnder>; made: number } | undefined
-  const typesOf = (plan: Plan) => {
-    const keep = JSON.stringify(plan.keep)
-    if (last?.keep === keep) return last
-    const known = new Map<string, { readonly dtype: string; readonly shape: readonly number[] }>()
-    const compute = typesUnder(subject, plan)
-    const type = ((name: string) => {
-      const found = known.get(name) ?? compute(name)
-      known.set(name, found)
-      return found
-    }) as ReturnType<typeof typesUnder> // the same function, remembering
-    const made = layers.reduce((sum, { node }) => sum + sizeOf(type(node.outputs[0]!).shape), 0)
-    last = { keep, type, made }
-    return last
+  const maskers = layers.map((layer, i) => maskerOf(layer, curves[i]!))
+  const widths = (plan: Plan) => {
+    const type = remembering(typesUnder(subject, plan))
+    const dense = layers.map((layer, i) => timeAt(layer, grids[i]!, widthsOf(subject, layer, type)))
+    const elements = layers.map(({ node }) => sizeOf(type(node.outputs[0]!).shape))
+    const shares = layers.map((layer) =>
+      layer.masks ? sizeOf(maskedShape(layer, type)) / sizeOf(layer.masks.shape) : 1,
+    )
+    return { dense, elements, shares, made: sum(elements) }
   }
-  const densities = layers.map(() => new Map<string, readonly number[]>())
-  const densityOf = (index: number, { structure, level }: Plan['mask'][string]): number => {
-    const known = densities[index]!.get(structure)
-    const levels = known ?? structures.named(structure).levels(layers[index]!.masks!.shape)
-    densities[index]!.set(structure, levels)
-    return levels[level] ?? 1
-  }
-  const timesOf = (plan: Plan): number[] => {
-    const { type } = typesOf(plan)
-    return layers.map((layer, i) => {
-      const dense = timeAt(layer, grids[i]!, widthsOf(subject, layer, type))
-      const mask = layer.masks && plan.mask[layer.masks.weight]
-      const curve = mask && byStructure[i]!.get(mask.structure)
-      if (mask === undefined || curve === undefined) return dense
-      const shape = maskedShape(layer, type)
-      const density = densityOf(i, mask)
-      const share = sizeOf(shape) / elements[i]!
-      // What the compiler finds slower it runs dense.
-      return Math.min(dense, maskedTime(curve, density, share))
-    })
-  }
-  const full = sum(timesOf(identityPlan))
-  const { made } = typesOf(identityPlan)
-  const restMs = Math.max(0, wholeMs - full)
+  const full = widths(identityPlan)
+  const explained = sum(full.dense)
+  const restMs = Math.max(0, wholeMs - explained)
   // Layers alone can cost more than in place (a kernel keeps its input in cache): scale to the whole.
-  const inPlace = Math.min(1, wholeMs / full)
-  const scaled = (plan: Plan) => timesOf(plan).map((ms) => ms * inPlace)
-  return {
-    restMs,
-    layers: scaled,
-    price: (plan: Plan) => sum(scaled(plan)) + (restMs * typesOf(plan).made) / made,
+  const inPlace = Math.min(1, wholeMs / explained)
+  // Plans are asked for by the thousand, most with the widths of the one before.
+  let last: { keep: string; at: ReturnType<typeof widths> } | undefined
+  return (plan) => {
+    const keep = JSON.stringify(plan.keep)
+    if (last?.keep !== keep) last = { keep, at: widths(plan) }
+    const { dense, elements, shares, made } = last.at
+    let maskedElements = 0
+    const times = dense.map((denseMs, i) => {
+      const mask = layers[i]!.masks && plan.mask[layers[i]!.masks.weight]
+      const masked = mask && maskers[i]!(mask, shares[i]!)
+      // What the compiler finds slower it runs dense.
+      if (masked === undefined || masked >= denseMs) return denseMs * inPlace
+      maskedElements += elements[i]!
+      return masked * inPlace
+    })
+    const rest = (restMs * made) / full.made
+    return {
+      layers: times,
+      restMs: rest,
+      ms: sum(times) + rest,
+      denseMs: sum(dense) * inPlace + rest,
+      maskedElements,
+    }
+  }
+}
+
+type Masker = (mask: Plan['mask'][string], share: number) => number | undefined
+
+// Milliseconds of a layer under a mask; undefined where no curve says.
+function maskerOf({ masks }: PricedLayer, curves: readonly MaskCurve[]): Masker {
+  if (masks === undefined) return () => undefined
+  const known = new Map(
+    curves.flatMap((curve) =>
+      curve.kind.structures.map((structure) => [
+        structure.name,
+        { curve, densities: structure.levels(masks.shape) },
+      ]),
+    ),
+  )
+  return ({ structure, level }, share) => {
+    const found = known.get(structure)
+    return found && maskedTime(found.curve, found.densities[level] ?? 1, share)
+  }
+}
+
+function remembering<T>(compute: (name: string) => T): (name: string) => T {
+  const known = new Map<string, T>()
+  return (name) => {
+    const found = known.get(name) ?? compute(name)
+    known.set(name, found)
+    return found
   }
 }
 

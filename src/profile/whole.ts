@@ -58,8 +58,8 @@ async function compareOn(a: Model, b: Model, { bench, table }: WholeOptions): Pr
 /** Below this share of zeros a weight counts as dense. */
 const SPARSE_FROM = 0.05
 
-// Time depends on the configuration, not on the values of weights: graph, shapes and places of zeros.
-function shapeKey(model: Model): string {
+/** Hash of what time depends on: graph, shapes and places of zeros, not the values of weights. */
+export function shapeKey(model: Model): string {
   const hash = createHash('sha256')
   const shapes = new Map(model.graph.constants.map(({ name, shape }) => [name, shape]))
   hash.update(

@@ -109,18 +109,28 @@ export function timeAt(
 ): number {
   if (isCoupled(layer))
     return between(grid.makes, grid.ms[0]!, layer.makes.length === 0 ? reads : makes)
-  const rows = grid.ms.map((row) => between(grid.makes, row, makes))
+  const rows = grid.ms.map((row) => between(grid.makes, row, inTiles(grid.makes, makes)))
   return between(grid.reads, rows, reads)
 }
 
-/** Linear between points whose places fall; outside them the nearest counts. */
+/** Kernels compute outputs in tiles of this: 28 cost as much as 32. */
+const TILE = 8
+
+// Measured widths stand for themselves; others cost what the next tile costs.
+function inTiles(measured: readonly number[], width: number): number {
+  if (measured.includes(width)) return width
+  const above = measured.filter((other) => other > width).at(-1) ?? width
+  return Math.min(above, Math.ceil(width / TILE) * TILE)
+}
+
+/** Linear between points whose places fall; outside them, and beside an infinite one, the nearest above counts. */
 export function between(places: readonly number[], values: readonly number[], at: number): number {
   for (let i = 0; i + 1 < places.length; i++) {
-    const high = places[i]!
-    const low = places[i + 1]!
-    if (at >= high) return values[i]!
-    if (at > low)
-      return values[i + 1]! + ((values[i]! - values[i + 1]!) * (at - low)) / (high - low)
+    const [high, low] = [places[i]!, places[i + 1]!]
+    const [above, below] = [values[i]!, values[i + 1]!]
+    if (at >= high || above === Number.POSITIVE_INFINITY) {
+      if (at > low || at >= high) return above
+    } else if (at > low) return below + ((above - below) * (at - low)) / (high - low)
   }
   return values.at(-1)!
 }

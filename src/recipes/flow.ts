@@ -21,20 +21,16 @@ import { fingerprintOfModel, Steps } from './steps.ts'
 import { judgeFor, type Lesson, lessonFor } from './teach.ts'
 import { waysOn } from './ways-on.ts'
 
-/** How a flow is run. */
-export interface FlowOptions {
-  readonly onEvent: (event: FlowEvent) => void
-  /** Price masks too; default false. */
-  readonly masks?: boolean
-}
-
 /** Runs a request: the recipe's `compress` between measuring what is there and measuring what came out. */
 export function runFlow(
-  recipe: Pick<Recipe, 'name' | 'paper'>,
+  recipe: Pick<Recipe, 'name' | 'paper' | 'masks'>,
   request: CompressRequest,
-  options: FlowOptions & { readonly compress: (context: FlowContext) => Promise<Progress> },
+  options: {
+    readonly onEvent: (event: FlowEvent) => void
+    readonly compress: (context: FlowContext) => Promise<Progress>
+  },
 ): Promise<CompressResult> {
-  return withContext(recipe, request, options, async (context, heard) => {
+  return withContext(recipe, request, options.onEvent, async (context, heard) => {
     const { original, subject, pricing, table, wholeMs, budgetMs, before } = context
     const compileAlone = wholeMs <= budgetMs
     if (compileAlone) context.note('The goal is met by compiling alone: nothing was pruned')
@@ -80,9 +76,9 @@ interface Heard {
 
 /** Measures the model and its layers, and hands them to `work`; engines are closed behind it. */
 export async function withContext<T>(
-  recipe: Pick<Recipe, 'name'>,
+  recipe: Pick<Recipe, 'name' | 'masks'>,
   request: CompressRequest,
-  { onEvent, masks = false }: FlowOptions,
+  onEvent: (event: FlowEvent) => void,
   work: (context: FlowContext, heard: Heard) => Promise<T>,
 ): Promise<T> {
   const heard: Heard = { notes: [], best: undefined }
@@ -101,7 +97,7 @@ export async function withContext<T>(
     const budgetMs = budgetOf(request, wholeMs)
     const common = { steps, request, bench, table, wholeMs }
     // Where compiling alone meets the goal no mask is asked for.
-    const pricing = await prices(subject, { ...common, masks: masks && wholeMs > budgetMs })
+    const pricing = await prices(subject, { ...common, masks: recipe.masks && wholeMs > budgetMs })
     const offer = (progress: Progress) => {
       heard.best = progress
     }

@@ -24,6 +24,7 @@ const CORRECTIONS = 3
 export const halp: Recipe = {
   name: 'halp',
   paper: 'https://arxiv.org/abs/2210.06659',
+  masks: false,
   run: (request, onEvent) => runFlow(halp, request, { onEvent, compress }),
 }
 

@@ -1,7 +1,7 @@
 // The planner: how wide each class, and which structure at which density each weight, within a time.
 // One exact choice over both, on measured prices (Shen et al. 2022, arXiv 2210.06659).
 import { explainPlan } from '../compress/allocate/knapsack.ts'
-import type { AllocationProblem, Choice } from '../compress/contracts.ts'
+import type { AllocationProblem, Choice, Structure } from '../compress/contracts.ts'
 import { outputsFirst } from '../compress/maskable.ts'
 import { identityPlan, type Plan } from '../compress/plan.ts'
 import { allocators, structures } from '../compress/registry.ts'
@@ -12,14 +12,15 @@ import type { Pricing } from '../profile/price.ts'
 import { type FloatTensor, floatData, floats, sizeOf } from '../tensor/tensor.ts'
 import { keptShare, noiseToSignal, type Sensitivity, squares } from './sensitivity.ts'
 
-/** What the planner decides on. */
-export interface PlanRequest {
-  readonly pricing: Pricing
+/** What the planner goes by. */
+export interface PlanEvidence {
   readonly scores: UnitScores
   /** Undefined where nothing could be observed: every layer and class counts alike. */
   readonly sensitivity: Sensitivity | undefined
-  readonly budgetMs: number
 }
+
+/** What a plan may choose from. */
+export type PlanChoices = Pick<AllocationProblem, 'classes' | 'masks'>
 
 /** A plan with what it promises. Levels of masks are those of the weights before units are cut. */
 export interface Planned {
@@ -36,18 +37,30 @@ export interface Planned {
 const GRID = 4
 /** Densities a mask may have. */
 const DENSITIES = [0.5, 0.375, 0.25, 0.1875, 0.125, 0.09, 0.0625] as const
+/** Density at which structures of equal price are compared. */
+const TYPICAL = 0.25
 /** A mask must save this share of the whole time, or it is not worth its zeros. */
 const LEAST_SAVING = 0.002
 
-/** Returns the plan that loses least within the budget, or the fastest found where none is within it. */
-export function planMixed(subject: Subject, request: PlanRequest): Planned {
-  const { pricing, budgetMs } = request
-  const problem: AllocationProblem = {
-    classes: classChoices(subject, request),
-    masks: maskChoices(subject, request),
-    price: pricing.price,
-    budget: budgetMs,
+/** Returns the choices of a model: how many units per class, which mask per weight, and what each loses. */
+export function planChoices(
+  subject: Subject,
+  pricing: Pricing,
+  evidence: PlanEvidence,
+): PlanChoices {
+  return {
+    classes: classChoices(subject, pricing, evidence),
+    masks: maskChoices(subject, pricing, evidence),
   }
+}
+
+/** Returns the plan that loses least within the budget, or the fastest found where none is within it. */
+export function planMixed(
+  subject: Subject,
+  pricing: Pricing,
+  { choices, budgetMs }: { readonly choices: PlanChoices; readonly budgetMs: number },
+): Planned {
+  const problem: AllocationProblem = { ...choices, price: pricing.price, budget: budgetMs }
   const plan = allocators.named('knapsack').allocate(problem)
   const found = explainPlan(problem, plan)
   const mask: Record<string, string> = {}
@@ -60,7 +73,8 @@ export function planMixed(subject: Subject, request: PlanRequest): Planned {
 
 function classChoices(
   subject: Subject,
-  { pricing, scores, sensitivity }: PlanRequest,
+  pricing: Pricing,
+  { scores, sensitivity }: PlanEvidence,
 ): Record<string, Choice[]> {
   const classes: Record<string, Choice[]> = {}
   const all = choicesOf(subject.units, scores, { grid: GRID })
@@ -69,7 +83,9 @@ function classChoices(
     const priced = choices.filter(({ keep }, i) => i === 0 || keep >= least)
     const full = choices[0]!.gain
     const noise = priced.map(({ gain }) => noiseToSignal(full > 0 ? 1 - gain / full : 0))
-    const weight = sensitivity?.classes[name] ?? 1
+    // Unobserved, a class counts as often as it is made.
+    const makers = subject.layers.filter(({ makes }) => makes.includes(name)).length
+    const weight = sensitivity?.classes[name] ?? Math.max(1, makers)
     if (priced.length > 1)
       classes[name] = priced.map(({ keep }, i) => ({
         keep,
@@ -82,16 +98,22 @@ function classChoices(
 // Per weight the masks that are faster than every one that loses less, dense first.
 function maskChoices(
   subject: Subject,
-  { pricing, sensitivity }: PlanRequest,
+  pricing: Pricing,
+  { sensitivity }: PlanEvidence,
 ): Record<string, Choice[]> {
   const whole = pricing.price(identityPlan)
   const result: Record<string, Choice[]> = {}
   subject.layers.forEach(({ masks }, i) => {
-    const { offered } = pricing.masks[i]!
-    if (masks === undefined || offered.length === 0) return
+    const { kinds } = pricing.masks[i]!
+    if (masks === undefined || kinds.length === 0) return
     const { weight, shape } = masks
-    const energy = sampled(outputsFirst(weightSquares(subject, weight), masks.axis))
-    const options = offered.flatMap((name) => {
+    const lost = energyLost(sampled(outputsFirst(weightSquares(subject, weight), masks.axis)))
+    // Of structures that cost the same only the one that loses least is worth a choice.
+    const best = kinds.map((names) => {
+      const losses = names.map((name) => lost(structures.named(name), TYPICAL))
+      return names[losses.indexOf(Math.min(...losses))]!
+    })
+    const options = best.flatMap((name) => {
       const structure = structures.named(name)
       const levels = new Set(DENSITIES.map((density) => nearestLevel(structure, shape, density)))
       levels.delete(0)
@@ -99,10 +121,12 @@ function maskChoices(
         const mask = { structure: name, level }
         const plan: Plan = { format: 1, keep: {}, mask: { [weight]: mask } }
         const keep = structure.levels(shape)[level]!
-        const near = nearestLevel(structure, energy.shape, keep)
-        const order = structure.order?.(energy, near)
-        const kept = keptShare(floatData(energy), structure.project(energy, near, order))
-        return { keep, mask, noise: noiseToSignal(1 - kept), ms: pricing.layers(plan)[i]! }
+        return {
+          keep,
+          mask,
+          noise: noiseToSignal(lost(structure, keep)),
+          ms: pricing.layers(plan)[i]!,
+        }
       })
     })
     options.sort((a, b) => a.noise - b.noise || a.ms - b.ms)
@@ -121,6 +145,18 @@ function maskChoices(
     ]
   })
   return result
+}
+
+// Share of the energy that a structure takes away at a density; outputs are put together once.
+function energyLost(energy: FloatTensor): (structure: Structure, density: number) => number {
+  const orders = new Map<string, Int32Array | undefined>()
+  return (structure, density) => {
+    const { name } = structure
+    const typical = nearestLevel(structure, energy.shape, TYPICAL)
+    if (!orders.has(name)) orders.set(name, structure.order?.(energy, typical))
+    const level = nearestLevel(structure, energy.shape, density)
+    return 1 - keptShare(floatData(energy), structure.project(energy, level, orders.get(name)))
+  }
 }
 
 function weightSquares({ model }: Subject, weight: string): FloatTensor {

@@ -5,15 +5,22 @@ import { applyPlan, composeKept, planOf } from '../compress/apply.ts'
 import type { Plan } from '../compress/plan.ts'
 import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
+import { timeInPlace } from '../profile/in-place.ts'
 import { measuredRatio } from '../profile/whole.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
 import { maskByMagnitude, masksAfterCut } from './masking.ts'
-import { type Planned, planMixed } from './mixed-plan.ts'
+import {
+  type PlanChoices,
+  type PlanEvidence,
+  type Planned,
+  planChoices,
+  planMixed,
+} from './mixed-plan.ts'
 import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
 import { recover, settle } from './recover.ts'
-import { observeSensitivity, type Sensitivity } from './sensitivity.ts'
+import { observeSensitivity } from './sensitivity.ts'
 import type { ReportProgress } from './steps.ts'
 import { judgeFor } from './teach.ts'
 
@@ -30,7 +37,8 @@ const SHORT = 0.2
 export const mixed: Recipe = {
   name: 'mixed',
   paper: 'https://arxiv.org/abs/2210.06659',
-  run: (request, onEvent) => runFlow(mixed, request, { onEvent, masks: true, compress }),
+  masks: true,
+  run: (request, onEvent) => runFlow(mixed, request, { onEvent, compress }),
 }
 
 /** A planned model before any recovery. */
@@ -93,12 +101,6 @@ async function compress(context: FlowContext): Promise<Progress> {
   })
 }
 
-/** What the planner goes by: scores of units, and how sensitive the outputs are. */
-export interface PlanEvidence {
-  readonly scores: UnitScores
-  readonly sensitivity: Sensitivity | undefined
-}
-
 /** Observes what the planner goes by, on training samples, evaluation samples, or the weights alone. */
 export async function observeEvidence(context: FlowContext): Promise<PlanEvidence> {
   const { request, original, subject, engine, lesson, steps } = context
@@ -130,7 +132,10 @@ export async function observeEvidence(context: FlowContext): Promise<PlanEvidenc
   return { scores: Object.fromEntries(scores), sensitivity: data.sensitivity }
 }
 
-/** Plans, times the planned shapes end to end, and plans again with a smaller budget while they miss. */
+/**
+ * Plans, and times the planned shapes end to end. Masks that make their layer no faster where it stands
+ * are given up, and a missed budget is asked for again with what was missed taken off.
+ */
 export async function shapeToBudget(
   context: FlowContext,
   evidence: PlanEvidence,
@@ -138,21 +143,64 @@ export async function shapeToBudget(
 ): Promise<Shaped> {
   const { original, pricing, subject, wholeMs, bench, table } = context
   const targetMs = context.budgetMs * MARGIN
+  let choices = planChoices(subject, pricing, evidence)
   let budgetMs = targetMs
   let best: Shaped | undefined
   for (let attempt = 0; attempt <= CORRECTIONS; attempt++) {
     report(attempt / (CORRECTIONS + 1), undefined, 'planning')
-    const planned = planMixed(subject, { pricing, ...evidence, budgetMs })
-    if (best !== undefined && planned.predictedMs >= best.predictedMs) break
+    const planned = planMixed(subject, pricing, { choices, budgetMs })
     report((attempt + 0.5) / (CORRECTIONS + 1), undefined, 'timing the plan')
     const shaped = shape(context, evidence.scores, planned)
     const ratio = await measuredRatio(original, shaped.model, { bench, table })
-    best = { ...shaped, ratio }
     const measuredMs = wholeMs / ratio
-    if (measuredMs <= context.budgetMs) break
-    budgetMs *= targetMs / measuredMs
+    const reached = measuredMs <= context.budgetMs
+    if (best === undefined || reached || ratio > best.ratio) best = { ...shaped, ratio }
+    const idle = await idleMasks(context, shaped)
+    if (reached && idle.length === 0) break
+    choices = withoutMasks(choices, planned.plan, idle)
+    if (!reached) budgetMs *= targetMs / measuredMs
   }
   return best!
+}
+
+/** A mask must take at least this share off its layer's time where it stands. */
+const LEAST_GAIN = 0.1
+
+// Weights whose mask leaves their layer as slow as without: zeros for nothing.
+async function idleMasks(
+  { subject, pricing, request, table }: FlowContext,
+  { plan, model }: Pick<Shaped, 'plan' | 'model'>,
+): Promise<string[]> {
+  if (Object.keys(plan.mask).length === 0) return []
+  const times = await timeInPlace(subject, model, { target: request.target, table })
+  const dense = pricing.layers({ ...plan, mask: {} })
+  return subject.layers.flatMap(({ masks }, i) => {
+    const ms = times[i]
+    if (masks === undefined || plan.mask[masks.weight] === undefined || ms === undefined) return []
+    return ms > (1 - LEAST_GAIN) * dense[i]! ? [masks.weight] : []
+  })
+}
+
+// Takes away what was tried in vain, and what is denser.
+function withoutMasks(
+  choices: PlanChoices,
+  { mask }: Plan,
+  weights: readonly string[],
+): PlanChoices {
+  const masks = { ...choices.masks }
+  for (const weight of weights) {
+    const all = masks[weight] ?? []
+    const tried = all.find((choice) => sameMask(choice.mask, mask[weight]))
+    if (tried === undefined) continue
+    const left = all.filter((choice) => choice.mask === undefined || choice.keep < tried.keep)
+    if (left.length > 1) masks[weight] = left
+    else delete masks[weight]
+  }
+  return { ...choices, masks }
+}
+
+function sameMask(a: Plan['mask'][string] | undefined, b: Plan['mask'][string] | undefined) {
+  return a?.structure === b?.structure && a?.level === b?.level
 }
 
 function shape(

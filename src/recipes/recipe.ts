@@ -142,5 +142,7 @@ export interface CompressResult {
 export interface Recipe {
   readonly name: string
   readonly paper: string
+  /** True when it masks weights beside cutting units: their prices are measured too. */
+  readonly masks: boolean
   run(request: CompressRequest, onEvent: (event: FlowEvent) => void): Promise<CompressResult>
 }

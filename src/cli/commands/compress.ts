@@ -23,6 +23,7 @@ import { defineCommand } from '../command.ts'
 import { describeOptions, findDescription } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
 import { runFlow } from '../flow.ts'
+import { runForecast } from '../forecast.ts'
 import { checkWeights } from '../model-facts.ts'
 import { nameOf } from '../paths.ts'
 import { printRun } from '../result.ts'
@@ -77,6 +78,7 @@ export const compressOptions = {
   ),
   out: option(text().optional(), 'DIR', 'folder to write', 'MODEL.tersor'),
   resume: toggle('continue the unfinished run in the folder'),
+  dryRun: toggle('plan only: say what would be done, how fast it would be, and write nothing'),
 }
 
 /** The command. */
@@ -94,7 +96,10 @@ export const compress = defineCommand({
       options.data === undefined
         ? undefined
         : await openDataset(options.data, { seed: options.seed })
-    const found = findDescription(model, options, opened)
+    // A plan without samples feeds nothing: how pictures are prepared does not matter then.
+    const stated = options.preset ?? options.input
+    const preset = options.dryRun && !opened && !stated ? 'unit' : options.preset
+    const found = findDescription(model, { ...options, preset }, opened)
     const name = nameOf(path!)
     const out = options.out ?? `${name}.tersor`
     const explicit = {
@@ -102,6 +107,7 @@ export const compress = defineCommand({
       out,
       speedup: goal.speedup,
       resume: false,
+      dryRun: false,
       ...(found.guessed && { preset: opened?.preset }),
     }
     const command = explicitCommand(
@@ -111,22 +117,28 @@ export const compress = defineCommand({
     )
     terminal.note(command)
     if (found.guessed) terminal.note(`assuming ${found.source}; state it with --preset or --input`)
+    const request = {
+      model,
+      name,
+      description: found.description,
+      training: opened?.train,
+      evaluation: opened?.test,
+      useLabels: options.labels,
+      goal,
+      target: options.target,
+      threads: options.threads,
+      seed: options.seed,
+      ...(options.epochs !== undefined && { epochs: options.epochs }),
+    }
+    const recipe = recipes.named(options.recipe)
+    if (options.dryRun) {
+      const { reachable } = await runForecast(recipe, request, terminal)
+      return reachable ? exitCodes.ok : exitCodes.goalMissed
+    }
     const run = await runFlow(
       {
-        recipe: recipes.named(options.recipe),
-        request: {
-          model,
-          name,
-          description: found.description,
-          training: opened?.train,
-          evaluation: opened?.test,
-          useLabels: options.labels,
-          goal,
-          target: options.target,
-          threads: options.threads,
-          seed: options.seed,
-          ...(options.epochs !== undefined && { epochs: options.epochs }),
-        },
+        recipe,
+        request,
         sizeBytes: statSync(path!).size,
         description: { source: found.source, value: found.description },
         data: opened,
