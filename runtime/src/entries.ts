@@ -84,12 +84,19 @@ export function readSizes(
   if (way.sizes === undefined) return undefined
   const found = sizesOf(way, inputs)
   if (typeof found === 'string') throw new InputError(`Cannot run: ${found}`)
-  for (const { name, address } of way.sizes)
-    if (address !== undefined) new Float32Array(memory.buffer, address, 1)[0] = found.get(name)!
+  const { sizes } = way
+  for (const { name, address } of sizes)
+    if (address !== undefined && found.has(name))
+      new Float32Array(memory.buffer, address, 1)[0] = found.get(name)!
+  // What the program has found out, kept to what there is room for.
+  const computed = (name: string) => {
+    const { most, address } = sizes.find((size) => size.name === name)!
+    return Math.min(most, new Float32Array(memory.buffer, address!, 1)[0]!)
+  }
   const shapeOf = ({ shape, dims }: BoundValue) =>
     shape.map((most, axis) => {
       const dim = dims?.[axis]
-      return dim ? sizeAt(dim, found.get(dim.size)!) : most
+      return dim ? sizeAt(dim, found.get(dim.size) ?? computed(dim.size)) : most
     })
   return {
     shapeOf,
@@ -137,7 +144,7 @@ function sizesOf(way: BundleEntry, inputs: Inputs): Map<string, number> | string
       found.set(dim.size, size)
     }
   }
-  const missing = way.sizes!.find(({ name }) => !found.has(name))
+  const missing = way.sizes!.find(({ name, isComputed }) => !isComputed && !found.has(name))
   return missing ? `no input says how large "${missing.name}" is` : found
 }
 

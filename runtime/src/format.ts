@@ -82,8 +82,24 @@ export interface BundleSize {
   readonly name: string
   readonly least: number
   readonly most: number
-  /** Where the program reads it, as a float32. */
+  /** Where the program reads it, as a float32; or where it writes it, where it finds it out itself. */
   readonly address?: number
+  readonly isComputed?: true
+}
+
+/** An operand of a host operation, four bytes per element. */
+export interface HostValue {
+  readonly shape: readonly number[]
+  readonly address: number
+  readonly storage: Storage
+}
+
+/** An operation that the program leaves to the host; null stands for an absent operand. */
+export interface BundleHost {
+  readonly operation: string
+  readonly attributes: Readonly<Record<string, number | string | readonly number[]>>
+  readonly inputs: readonly (HostValue | null)[]
+  readonly outputs: readonly (HostValue | null)[]
 }
 
 /** What surrounds a value in the arena. */
@@ -163,6 +179,8 @@ export interface Manifest extends BundleEntry {
   readonly entry?: string
   /** The other entries: their code is `run1`, `run2` … */
   readonly further?: readonly BundleEntry[]
+  /** What the code calls as `env.host`, by number. */
+  readonly hosts?: readonly BundleHost[]
 }
 
 /** File name of the manifest in a bundle folder. */

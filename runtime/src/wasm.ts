@@ -72,9 +72,8 @@ export async function startProgram(
 }
 
 // Why a bundle can have only one thread here; undefined where it can have more.
-function whyOneThread({ threads, further }: Manifest): string | undefined {
-  if (further) return 'it has several entries'
-  if (threads === undefined) return 'nothing in it is worth sharing'
+function whyOneThread({ threads }: Manifest): string | undefined {
+  if (threads === undefined) return 'its code is for one thread'
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
     return 'no shared memory: the page needs COOP and COEP'
   if (typeof document !== 'undefined') return 'a page must not wait: load with { worker: true }'
@@ -90,14 +89,15 @@ function newMemory({ memoryBytes }: Manifest): WebAssembly.Memory {
 }
 
 async function compileAlone(
-  { code: { features }, further = [] }: Manifest,
+  { code: { features }, further = [], hosts }: Manifest,
   code: Uint8Array,
   memory: WebAssembly.Memory,
 ): Promise<(entry: number) => void> {
   let exports: WebAssembly.Exports
+  const host = hosts && (await import('./host-ops.ts')).hostOf(hosts, memory)
   try {
     // A view of unshared memory satisfies BufferSource; the types of TypeScript distinguish more.
-    const imports = { env: { memory } }
+    const imports: WebAssembly.Imports = { env: host ? { memory, host } : { memory } }
     const made = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, imports)
     exports = made.instance.exports
   } catch (error) {

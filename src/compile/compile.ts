@@ -6,7 +6,7 @@ import { planVariants } from './emit/threads.ts'
 import type { Rounding } from './encode.ts'
 import { emitModule } from './emit/wasm.ts'
 import { type EntriesOptions, entriesOf } from './entries.ts'
-import { type BundleDescription, checkDescription, faceOf } from './face.ts'
+import { type BundleDescription, checkDescription, faceOf, storedHost } from './face.ts'
 import { type Fixed, fixEntry } from './fix.ts'
 import { lowerProgram } from './lower.ts'
 import { type PlacedProgram, placePrograms } from './place.ts'
@@ -97,7 +97,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     )
   const [run, ...further] = program.entries.map((entry) => entry.run)
   // Threads walk through one program; what else there is runs on the first.
-  const plans = further.length > 0 ? [] : planVariants(variants, run!, program.memoryBytes)
+  const isAlone = further.length > 0 || program.hosts.length > 0
+  const plans = isAlone ? [] : planVariants(variants, run!, program.memoryBytes)
   const [threads] = plans
   const emit = (fma: boolean) =>
     emitModule({
@@ -142,6 +143,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     }),
     ...face,
     ...(others.length > 0 && { entry, further: others }),
+    ...(program.hosts.length > 0 && { hosts: program.hosts.map(storedHost) }),
     ...(threads && {
       threads: { scratchAddress: threads.scratchAddress, scratchBytes: threads.scratchBytes },
     }),

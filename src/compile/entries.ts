@@ -2,6 +2,7 @@
 import type { Model } from '../ir/graph.ts'
 import { type Bounded, boundSizes } from '../passes/bound-sizes.ts'
 import type { CacheOptions } from '../passes/cache-decoder.ts'
+import { boundFreeSizes, hasFreeSizes } from '../passes/free-sizes.ts'
 import { clean, runPasses } from '../passes/index.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
 import { cachedEntries } from './cache.ts'
@@ -51,6 +52,8 @@ export function entriesOf(model: Model, options: EntriesOptions): Entries {
     for (const name of Object.keys(bindings ?? {})) delete most[name]
     const sizes = bindingsOf(model, { ...common, ...bindings, ...most }, batch)
     const fixed = Object.fromEntries(Object.entries(sizes).filter(([name]) => !(name in most)))
+    if (hasFreeSizes(chosen))
+      return { ...boundFreeSizes(openOnly(chosen, fixed, most), most), bindings: {} }
     if (Object.keys(most).length === 0)
       return { model: chosen, bindings: fixed, sizes: [], dims: new Map() }
     return { ...boundSizes(openOnly(chosen, fixed, most), most), bindings: {} }

@@ -2,6 +2,7 @@
 import type {
   BundleDtype,
   BundleEntry,
+  BundleHost,
   BundleInput,
   BundleOutput,
   ImageDescription,
@@ -13,7 +14,7 @@ import type { Dtype } from '../tensor/tensor.ts'
 import { CompileError, didYouMean, OptionError } from '../util/errors.ts'
 import type { Sized } from './fix.ts'
 import { storageOf } from './layout.ts'
-import type { PlacedEntry } from './place.ts'
+import type { PlacedEntry, PlacedHost, PlacedOperand } from './place.ts'
 import type { Program } from './program.ts'
 
 /** What inputs and outputs mean; it travels in the bundle. */
@@ -45,11 +46,13 @@ export function faceOf(
     }
   }
   const { graph } = fixed.model
-  const addressOf = (input: string) =>
-    placed.addressOf(program.inputs.find(({ name }) => name === input)!.buffer)
-  const sizes = fixed.sizes.map(({ name, least, most, input }) => ({
+  const values = [...program.inputs, ...program.outputs]
+  const addressOf = (told: string) =>
+    placed.addressOf(values.find(({ name }) => name === told)!.buffer)
+  const sizes = fixed.sizes.map(({ name, least, most, input, isComputed }) => ({
     ...{ name, least, most },
     ...(input !== undefined && { address: addressOf(input) }),
+    ...(isComputed && { isComputed }),
   }))
   const told = new Set(fixed.sizes.map(({ input }) => input))
   const given = graph.inputs.filter(({ name }) => !told.has(name))
@@ -59,7 +62,8 @@ export function faceOf(
       description: description?.inputs?.[name] ?? { kind: 'tensor' },
     }),
   )
-  const outputs = graph.outputs.map(
+  const results = graph.outputs.filter(({ name }) => !told.has(name))
+  const outputs = results.map(
     ({ name }): BundleOutput => ({
       ...place(name, 'outputs'),
       description: description?.outputs?.[name] ?? { kind: 'tensor' },
@@ -68,6 +72,16 @@ export function faceOf(
   for (const { shape, description: image, name } of inputs)
     if (image.kind === 'image') checkImage(name, image, shape)
   return { inputs, outputs, ...(sizes.length > 0 && { sizes }) }
+}
+
+/** Returns a host operation as the manifest holds it. */
+export function storedHost({ operation, attributes, inputs, outputs }: PlacedHost): BundleHost {
+  const stored = (operand: PlacedOperand | null) => {
+    if (operand === null) return null
+    const { dtype, shape, address } = operand
+    return { shape, address, storage: storedAs(operation, dtype).storage }
+  }
+  return { operation, attributes, inputs: inputs.map(stored), outputs: outputs.map(stored) }
 }
 
 /** Throws OptionError where a description names an input or output that the model lacks. */

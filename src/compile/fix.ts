@@ -9,7 +9,7 @@ import type { Bounded } from '../passes/bound-sizes.ts'
 import { clean, deploy, runPasses } from '../passes/index.ts'
 import { ModelError } from '../util/errors.ts'
 import type { Entry } from './entries.ts'
-import { allKernels } from './kernels/index.ts'
+import { allKernels, lastKernels } from './kernels/index.ts'
 import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
@@ -55,8 +55,11 @@ export function fixModel(model: Model): Fixed {
     const expandable = declined.filter(
       ({ node }) => findOp(node)?.expand !== undefined || isTable(node, analysis),
     )
-    const final = depth === DEPTH_LIMIT ? declined : declined.filter((d) => !expandable.includes(d))
-    if (final.length > 0) throwDeclined(final, origins)
+    if (expandable.length === 0 || depth === DEPTH_LIMIT) {
+      const last = selectOffers(current, analysis, lastKernels(), fixRegion)
+      if (last.declined.length > 0) throwDeclined(last.declined, origins)
+      return { model: current, analysis, selection: last, origins }
+    }
     const expanded = new Set(expandable.map(({ node }) => node))
     current = rebuild(current, { expanded, origins })
   }

@@ -32,8 +32,8 @@ export interface PlacedHost {
   readonly operation: string
   readonly node: string
   readonly attributes: HostStep['attributes']
-  readonly inputs: readonly PlacedOperand[]
-  readonly outputs: readonly PlacedOperand[]
+  readonly inputs: readonly (PlacedOperand | null)[]
+  readonly outputs: readonly (PlacedOperand | null)[]
 }
 
 /** An operand of a host operation. */
@@ -180,10 +180,11 @@ function controlOf(
       return { kind: step.kind }
     case 'host': {
       const { operation, node, attributes } = step.call
-      const place = ({ buffer, dtype, shape }: HostOperand) => ({
-        ...{ dtype, shape },
-        address: addressOf(buffer),
-      })
+      const place = (operand: HostOperand | null): PlacedOperand | null => {
+        if (operand === null) return null
+        const { buffer, dtype, shape } = operand
+        return { dtype, shape, address: addressOf(buffer) }
+      }
       const [inputs, outputs] = [step.call.inputs.map(place), step.call.outputs.map(place)]
       return {
         kind: 'host',

@@ -1,5 +1,6 @@
 // The program: kernel calls, copies, host operations, branches and loops, first over buffers, then
 // over addresses. It is one flat list; `if`, `else`, `loop` and `end` nest like brackets.
+import type { Dtype } from '../tensor/tensor.ts'
 import type { Layout } from './kernel.ts'
 import type { TileFunction } from './tile/nodes.ts'
 
@@ -84,14 +85,15 @@ export interface HostStep {
   readonly operation: string
   readonly node: string
   readonly attributes: Readonly<Record<string, number | string | readonly number[]>>
-  readonly inputs: readonly HostOperand[]
-  readonly outputs: readonly HostOperand[]
+  /** Null where an operand is absent. */
+  readonly inputs: readonly (HostOperand | null)[]
+  readonly outputs: readonly (HostOperand | null)[]
 }
 
 /** An operand of a host operation: its type, at its largest. */
 export interface HostOperand {
   readonly buffer: Buffer
-  readonly dtype: string
+  readonly dtype: Dtype
   readonly shape: readonly number[]
 }
 

@@ -20,6 +20,8 @@ export interface BoundedSize {
   readonly most: number
   /** Name of the float32 scalar input that holds it; absent where nothing computes with it. */
   readonly input?: string
+  /** The program finds it out; the input is an output then. */
+  readonly isComputed?: true
 }
 
 /** A model of fixed sizes that computes for smaller ones, too. */

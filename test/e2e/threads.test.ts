@@ -51,7 +51,7 @@ describe('threads', () => {
     const small = compile(build([[1, 3, 4, 4]], (b, x) => conv(b, x, 4)))
     const model = await runtime.load(small, { threads: 2 })
     expect(model.threads).toBe(1)
-    expect(model.onlyOne).toMatch(/worth sharing/)
+    expect(model.onlyOne).toMatch(/for one thread/)
     await expect(runtime.load(compiled, { threads: 0 })).rejects.toThrow(runtime.InputError)
     await expect(runtime.load(compiled, { threads: 1.5 })).rejects.toThrow(/expected 1 to 16/)
   })

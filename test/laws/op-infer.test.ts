@@ -21,6 +21,7 @@ const withoutCase: Readonly<Record<string, string>> = {
   Quant: 'QONNX: cases computed by hand in test/quant.test.ts',
   Branch: 'of the compiler: test/compile/branches.test.ts',
   Loop: 'of the compiler: test/compile/loops.test.ts',
+  Host: 'of the compiler: test/compile/host.test.ts',
   CacheWrite: 'of the compiler: test/compile/cache.test.ts',
   BipolarQuant: 'QONNX: cases computed by hand in test/quant.test.ts',
 }

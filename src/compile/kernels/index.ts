@@ -8,6 +8,7 @@ import { copyRow } from './copy-row.ts'
 import { depthwise } from './depthwise.ts'
 import { depthwisePlanes } from './depthwise-planes.ts'
 import { argExtreme, gatherScan } from './lookup.ts'
+import { host } from './host.ts'
 import { loopKernel } from './loop.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
@@ -51,6 +52,11 @@ const kernels: readonly Kernel[] = [
   loopKernel,
   cacheWrite,
 ]
+
+/** What computes the nodes that all others decline, where a bundle may call the host. */
+export function lastKernels(): readonly Kernel[] {
+  return [...kernels, host]
+}
 
 /** All kernels, in the order in which their offers are compared. */
 export function allKernels(): readonly Kernel[] {

@@ -1,7 +1,7 @@
 // Ops of the program: branches and loops whose subgraphs read nothing but their inputs, caches.
 import type { Tensor } from '../../tensor/tensor.ts'
 import { analyze, type Analysis } from '../analyze.ts'
-import { type Graph, intOf, type Model, type Node, type ValueType } from '../graph.ts'
+import { type Graph, intOf, type Model, stringOf, type Node, type ValueType } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord, UnknownValue } from '../op.ts'
 import { Weights } from '../weights.ts'
 import { need, reject } from './shared/check.ts'
@@ -170,5 +170,12 @@ const cacheWrite = defineOp({
   },
 })
 
+/** Whatever `operation` names, computed by the host; `types` says what it gives. */
+const host = defineOp({
+  name: 'Host',
+  domain: 'tersor',
+  infer: ({ node }) => JSON.parse(stringOf(node, 'types', '[]')) as ValueType[],
+})
+
 /** The records of this file. */
-export const controlOps: readonly OpRecord[] = [branch, loop, cacheWrite]
+export const controlOps: readonly OpRecord[] = [branch, loop, cacheWrite, host]
