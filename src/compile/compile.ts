@@ -15,6 +15,7 @@ import type { NodeReport } from './select.ts'
 import { sha256 } from './sha256.ts'
 import { orderState } from './state.ts'
 import { storeWeights } from './storage.ts'
+import type { Tuner } from './tune.ts'
 import { checkTile } from './tile/check.ts'
 import { relaxedFunction } from './tile/build.ts'
 import type { TileFunction } from './tile/nodes.ts'
@@ -32,6 +33,8 @@ export interface CompileOptions extends EntriesOptions {
   readonly fma?: boolean
   /** Round weights to what the bundle stores: half precision, bytes with scales, or 256 values. */
   readonly storage?: Rounding
+  /** Times kernels and schedules where several would do; without it estimates decide. */
+  readonly tune?: Tuner
   /** Export every kernel function by name, to time it alone. */
   readonly exportKernels?: boolean
   readonly name?: string
@@ -65,7 +68,7 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   checkDescription(model, description)
   const { entries, state: own } = entriesOf(model, options)
   const state = { ...own, ...options.state }
-  const fixed = entries.map(fixEntry)
+  const fixed = entries.map((entry) => fixEntry(entry, options.tune))
   const pool = new Pool()
   const programs = fixed.map((each) => lowerProgram(each, pool))
   const placed = placePrograms(programs, pool, new Set(Object.values(state)))

@@ -11,6 +11,7 @@ import { ModelError } from '../util/errors.ts'
 import type { Entry } from './entries.ts'
 import { allKernels, lastKernels } from './kernels/index.ts'
 import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
+import type { Tuner } from './tune.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
@@ -19,8 +20,8 @@ const DEPTH_LIMIT = 8
 export interface Sized extends Fixed, Pick<Bounded, 'sizes' | 'dims'> {}
 
 /** Returns an entry ready for kernels. Throws CompileError that names every node that is declined. */
-export function fixEntry({ model, bindings, sizes, dims }: Entry): Sized {
-  return { ...fixModel(deployModel(model, bindings)), sizes, dims }
+export function fixEntry({ model, bindings, sizes, dims }: Entry, tuner?: Tuner): Sized {
+  return { ...fixModel(deployModel(model, bindings), tuner), sizes, dims }
 }
 
 /** A model of fixed sizes with an offer for every node. */
@@ -36,7 +37,7 @@ export interface Fixed {
  * Returns a deployed model with nodes that no kernel runs replaced by simpler ones. Throws
  * CompileError where that does not help.
  */
-export function fixModel(model: Model): Fixed {
+export function fixModel(model: Model, tuner?: Tuner): Fixed {
   const { inputs, nodes } = model.graph
   for (const { name, shape } of inputs)
     if (shape === undefined)
@@ -49,7 +50,10 @@ export function fixModel(model: Model): Fixed {
   let current = rebuild(model, { expanded: new Set(), origins })
   for (let depth = 0; ; depth++) {
     const analysis = analyze(current)
-    const selection = selectOffers(current, analysis, allKernels(), fixRegion)
+    const selection = selectOffers(current, analysis, allKernels(), {
+      region: fixRegion,
+      tuner,
+    })
     const { declined } = selection
     if (declined.length === 0) return { model: current, analysis, selection, origins }
     const expandable = declined.filter(

@@ -27,6 +27,8 @@ export interface OfferContext {
   readonly model: Model
   readonly analysis: Analysis
   readonly target: 'wasm'
+  /** Offers are timed: schedules that only a measurement can rank are worth offering. */
+  readonly tunes: boolean
   type(name: string): ValueType
   /** The constant's data, if the value is one. */
   constant(name: string): Tensor | undefined

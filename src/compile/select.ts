@@ -5,6 +5,7 @@ import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { CompileError, invariant } from '../util/errors.ts'
 import type { Kernel, Layout, Offer, OfferContext } from './kernel.ts'
 import { type Choice, CONVERT_COST, settleLayouts } from './settle.ts'
+import { coversAlike, type Halos, halosOf, tuneOffers, type Tuner } from './tune.ts'
 
 /** What was decided for one node, for `--explain`. */
 export interface NodeReport {
@@ -40,14 +41,26 @@ export function selectOffers(
   model: Model,
   analysis: Analysis,
   kernels: readonly Kernel[],
-  region: OfferContext['region'],
+  {
+    region = noRegions,
+    tuner,
+  }: { readonly region?: OfferContext['region']; readonly tuner?: Tuner | undefined } = {},
 ): Selection {
-  const given = { model, analysis, kernels, region }
-  const first = choose(given, undefined)
+  const estimated = { model, analysis, kernels, region }
+  const guess = choose(estimated, undefined)
+  const given =
+    tuner === undefined
+      ? estimated
+      : { ...estimated, tuning: { tuner, halos: halosOf(guess.offers) } }
+  const first = tuner === undefined ? guess : choose(given, undefined)
   if (first.declined.length > 0 || !first.hasPlanes) return first
   // A single layer gains little from a layout that its neighbours do not share: both ends are tried.
   const second = choose(given, 'chw')
   return second.cost < first.cost ? second : first
+}
+
+function noRegions(model: Model): never {
+  throw new CompileError(`internal: no one prepares the subgraph "${model.graph.name}"`)
 }
 
 interface Attempt extends Selection {
@@ -63,19 +76,26 @@ function choose(
     analysis: Analysis
     kernels: readonly Kernel[]
     region: OfferContext['region']
+    tuning?: { readonly tuner: Tuner; readonly halos: Halos }
   },
   preferred: Layout['kind'] | undefined,
 ): Attempt {
-  const { model, analysis, kernels, region } = given
+  const { model, analysis, kernels, region, tuning } = given
   const { nodes } = model.graph
   const uses = countUses(model)
   const covered = new Set<Node>()
   const kinds = new Map<string, Set<Layout['kind']>>()
   for (const input of model.graph.inputs) kinds.set(input.name, new Set(['plain']))
   const position = new Map(nodes.map((node, index) => [node, index]))
-  const context = offerContext(model, analysis, { uses, covered, position, region })
+  const context = offerContext(model, analysis, {
+    uses,
+    covered,
+    position,
+    region,
+    tunes: tuning !== undefined,
+  })
   const ask = (node: Node): Answers => {
-    const offers: Priced[] = []
+    const made: Offer[] = []
     const refusals: { kernel: string; reason: string }[] = []
     for (const kernel of kernels) {
       const answer = hasTypes(node, analysis)
@@ -83,9 +103,13 @@ function choose(
         : 'the types of its inputs or outputs are unknown'
       if (typeof answer === 'string') {
         if (answer !== '') refusals.push({ kernel: kernel.name, reason: answer })
-      } else for (const offer of answer) offers.push({ offer, cost: costOf(offer, context, kinds) })
+      } else made.push(...answer)
     }
-    return { offers, refusals }
+    const offers = tuning === undefined ? made : tuneOffers(made, context, tuning)
+    return {
+      offers: offers.map((offer) => ({ offer, cost: costOf(offer, context, kinds) })),
+      refusals,
+    }
   }
   const placed: (Choice & { readonly at: number })[] = []
   const report: NodeReport[] = []
@@ -182,10 +206,6 @@ function isPlanesOnly(offer: Offer, offers: readonly { readonly offer: Offer }[]
   return isIn(offer, 'chw') && others.every((other) => isIn(other.offer, 'chw'))
 }
 
-function coversAlike(a: Offer, b: Offer): boolean {
-  return a.covers.length === b.covers.length && a.covers.every((node) => b.covers.includes(node))
-}
-
 /** Throws one CompileError that names every declined node with its reasons. */
 export function throwDeclined(
   declined: Selection['declined'],
@@ -214,6 +234,7 @@ function offerContext(
     covered: ReadonlySet<Node>
     position: ReadonlyMap<Node, number>
     region: OfferContext['region']
+    tunes: boolean
   },
 ): OfferContext {
   const outputs = new Set(model.graph.outputs.map((value) => value.name))
@@ -224,6 +245,7 @@ function offerContext(
     model,
     analysis,
     target: 'wasm',
+    tunes: state.tunes,
     region: state.region,
     type: (name) => typeOf(analysis, name),
     constant: (name): Tensor | undefined => (name === '' ? undefined : analysis.known(name)),

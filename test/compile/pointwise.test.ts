@@ -142,7 +142,9 @@ describe('pointwise', () => {
 
   it('writes a subnormal constant as zero', async () => {
     const model = build([[2]], (b, x) => b.op('Mul', [x, b.constant(floats([2], [1e-40, 1]))]))
-    expect([...new Float32Array(compile(model).program.constants.buffer).slice(0, 2)]).toEqual([0, 1])
+    expect([...new Float32Array(compile(model).program.constants.buffer).slice(0, 2)]).toEqual([
+      0, 1,
+    ])
   })
 
   it('takes attributes into the formula', async () => {

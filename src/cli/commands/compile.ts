@@ -8,6 +8,9 @@ import type { BundleDescription } from '../../compile/face.ts'
 import { readOnnxFile } from '../../onnx/file.ts'
 import { deploy } from '../../passes/index.ts'
 import { runPasses } from '../../passes/pass.ts'
+import { PriceTable } from '../../profile/table.ts'
+import { createTuner } from '../../profile/tuner.ts'
+import { defaultCacheFolder } from '../../recipes/compress.ts'
 import { OptionError } from '../../util/errors.ts'
 import { number, oneOf, option, text, toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
@@ -45,6 +48,9 @@ export const compile = defineCommand({
       'round weights to half precision, bytes, or 256 values each',
       'exact',
     ),
+    tune: toggle(
+      'time kernels and tile shapes on this machine; the times are kept for other models',
+    ),
     fma: toggle('only code with relaxed SIMD, which needs Chrome 114 or Node 22'),
     weightsFile: toggle('with --target c: weights in a file of their own, not in the code'),
     explain: toggle('print the program, and per node which kernels offered and refused'),
@@ -58,6 +64,8 @@ export const compile = defineCommand({
       throw new OptionError('C takes tensors: --preset and --input are for bundles')
     if (isC && options.storage)
       throw new OptionError('C holds weights as they lie in memory: --storage is for bundles')
+    if (isC && options.tune)
+      throw new OptionError('--tune times WebAssembly; the C compiler tunes C')
     if (!isC && weightsFile)
       throw new OptionError('--weights-file is for --target c; a bundle always has such a file')
     const out = options.out ?? (isC ? `${identifier(nameOf(path!))}.c` : `${nameOf(path!)}.bundle`)
@@ -68,6 +76,7 @@ export const compile = defineCommand({
     const description: BundleDescription | undefined = described
       ? findDescription(original, options).description
       : undefined
+    const table = options.tune ? tuningTable() : undefined
     const compiled = compileModel(model, {
       ...ways.options,
       ...(batch !== undefined && { batch }),
@@ -76,7 +85,9 @@ export const compile = defineCommand({
       name: nameOf(path!),
       ...(description && { description }),
       ...(options.storage && { storage: options.storage }),
+      ...(table && { tune: createTuner(table) }),
     })
+    table?.save()
     const written = isC
       ? await writeC(compiled, out, { fma, weights: weightsFile ? 'file' : 'source' })
       : await write(compiled, out)
@@ -109,6 +120,11 @@ export const compile = defineCommand({
     return exitCodes.ok
   },
 })
+
+function tuningTable(): PriceTable {
+  const scope = { target: 'wasm', engine: process.versions.v8, threads: 1 } as const
+  return PriceTable.open(defaultCacheFolder(), scope)
+}
 
 function write(compiled: Compiled, out: string) {
   return out.endsWith('.tersor') ? writeSingleFile(compiled, out) : writeBundle(compiled, out)

@@ -13,6 +13,7 @@ import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
 import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
+import { type GemmSchedule, gemmSchedules } from './gemm-tiles.ts'
 
 /** Everything about a convolution but the weights. */
 interface Problem {
@@ -23,6 +24,7 @@ interface Problem {
   readonly cIn: number
   readonly cOut: number
   readonly phases: readonly { readonly y: AxisPlan; readonly x: AxisPlan }[]
+  readonly schedule: GemmSchedule
 }
 
 /** Weights by output channel, input channel within the (widened) group, and kernel position. */
@@ -45,7 +47,7 @@ export const convGemm: Kernel = {
     const output = context.type(node.outputs[0]!).shape
     const joined = joinGroups({ groups, perIn, perOut, at })
     const problem = { input, output, ...joined.sizes, phases: [{ y, x }] }
-    return [offerOf(node, context, { problem, weight: joined.at, bias })]
+    return offersOf(node, context, { problem, weight: joined.at, bias })
   },
 }
 
@@ -70,7 +72,7 @@ export const convTransposeGemm: Kernel = {
     const xs = transposedAxes(window, 1)
     const phases = transposedAxes(window, 0).flatMap((y) => xs.map((x) => ({ y, x })))
     const problem = { input, output, ...joined.sizes, phases }
-    return [offerOf(node, context, { problem, weight: joined.at, bias })]
+    return offersOf(node, context, { problem, weight: joined.at, bias })
   },
 }
 
@@ -113,6 +115,14 @@ interface Weights {
   readonly problem: Problem
   readonly weight: WeightAt
   readonly bias: Float32Array | undefined
+}
+
+type Unscheduled = Omit<Weights, 'problem'> & { readonly problem: Omit<Problem, 'schedule'> }
+
+function offersOf(node: Node, context: OfferContext, { problem, ...rest }: Unscheduled): Offer[] {
+  return gemmSchedules(context.tunes).map((schedule) =>
+    offerOf(node, context, { ...rest, problem: { ...problem, schedule } }),
+  )
 }
 
 function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
@@ -160,10 +170,10 @@ interface PhasePlan {
 }
 
 function planPhase(problem: Problem, { y, x }: Problem['phases'][number]): PhasePlan {
-  const { cIn, cOut } = problem
+  const { cIn, cOut, schedule } = problem
   const depth = y.taps * x.taps * cIn
   const isPointwise = y.taps * x.taps === 1 && y.inStep === 1 && x.inStep === 1
-  const panels = planPanels(cOut, isPointwise ? y.count * x.count : x.count)
+  const panels = planPanels(cOut, isPointwise ? y.count * x.count : x.count, schedule.width)
   return { panels, depth, bytes: packedBytes(panels, depth) }
 }
 
@@ -281,6 +291,7 @@ function emit(problem: Problem, epilogue: Epilogue, layouts: PlacedLayouts): Til
         panels,
         tail: 'zeros',
         fma,
+        schedule: problem.schedule,
       },
       phases.length > 1 ? `f${index}` : '',
     )

@@ -19,7 +19,7 @@ import {
 } from '../tile/build.ts'
 import type { Address, TileStatement } from '../tile/nodes.ts'
 import { type Panels, packedBytes } from './gemm-panels.ts'
-import { mostRows, tileRows } from './gemm-tiles.ts'
+import { type GemmSchedule, mostRows, tileRows, USUAL } from './gemm-tiles.ts'
 import { applyEpilogue, type Epilogue } from './epilogue.ts'
 
 /** A loop around the tile: bytes that one step moves in A, in the output, and in each value operand. */
@@ -68,6 +68,7 @@ export interface GemmNest {
   readonly tail: 'zeros' | 'leave'
   /** Multiply-add is one instruction: a tile may hold more sums, and needs more to hide its latency. */
   readonly fma: boolean
+  readonly schedule?: GemmSchedule
 }
 
 /** Bytes of weights that stay in the first-level cache while rows pass by. */
@@ -119,7 +120,8 @@ function moved(place: Place, bytes: number): Place {
 
 // Pixels of a block; undefined where all pixels pass each panel at once. Only where each pixel's part
 // of A is a run of its own: windows overlap.
-function blockSize({ panels, pixels, taps, fma }: GemmNest): number | undefined {
+function blockSize({ panels, pixels, taps, fma, schedule = USUAL }: GemmNest): number | undefined {
+  if (!schedule.blocks) return undefined
   const [run] = taps
   const depth = depthOf(taps)
   if (packedBytes(panels, depth) <= WEIGHTS_IN_CACHE) return undefined
@@ -221,11 +223,11 @@ class Tile {
 
   /** All pixels of a row; `fixed` = the one panel to compute, instead of the loop's. */
   row(fixed: number | undefined): TileStatement[] {
-    const { pixels, fma } = this.#nest
+    const { pixels, fma, schedule = USUAL } = this.#nest
     const { prefix, group } = this.#context
     const x = `${prefix}x`
     const statements: TileStatement[] = []
-    const sizes = tileRows(pixels.count, group.width, fma)
+    const sizes = tileRows(pixels.count, group.width, { fma, limit: schedule.rows })
     for (let first = 0; sizes.length > 0; ) {
       const rows = sizes[0]!
       const count = sizes.filter((size) => size === rows).length

@@ -1,4 +1,5 @@
 // Weights of a register-tiled product in panels: which widths, and how they lie in memory.
+import { USUAL } from './gemm-tiles.ts'
 import type { ConstantPart } from '../storage.ts'
 
 /** Adjacent channels computed together; the packed weights hold panels one after another. */
@@ -11,9 +12,9 @@ export interface Panels {
 }
 
 /** Returns the panels that cover the channels (rounded up to 4), given how many pixels a tile can have. */
-export function planPanels(channels: number, pixels: number): Panels[] {
+export function planPanels(channels: number, pixels: number, width = USUAL.width): Panels[] {
   const total = Math.ceil(channels / 4) * 4
-  const main = pixels >= 4 ? 8 : pixels === 3 ? 12 : pixels === 2 ? 16 : 32
+  const main = pixels >= 4 ? width : pixels === 3 ? 12 : pixels === 2 ? 16 : 32
   const widths: number[] = []
   for (let left = total; left > 0; ) {
     const width = [main, 16, 8, 4].find((w) => w <= main && w <= left) ?? 4

@@ -1,4 +1,30 @@
-// How a row of pixels is cut into register tiles.
+// How a matrix product is cut into register tiles.
+
+/** What only a measurement can rank. */
+export interface GemmSchedule {
+  /** Channels of a panel where there are pixels enough: 8, 12 or 16. */
+  readonly width: number
+  /** Most rows of a tile. */
+  readonly rows: number
+  /** Long inputs are cut into blocks that stay in the first-level cache. */
+  readonly blocks: boolean
+}
+
+/** What is good on the machines we know (docs/benchmarks.md). */
+export const USUAL: GemmSchedule = { width: 8, rows: 6, blocks: true }
+
+/** Schedules worth timing, the usual one first. */
+export function gemmSchedules(tunes: boolean): readonly GemmSchedule[] {
+  if (!tunes) return [USUAL]
+  return [
+    USUAL,
+    { ...USUAL, rows: 5 },
+    { ...USUAL, rows: 4 },
+    { ...USUAL, blocks: false },
+    { ...USUAL, width: 16 },
+    { ...USUAL, width: 12 },
+  ]
+}
 
 /** Rows of tiles by the width of the panel: at most 15 vectors are alive (kernels.md §1.2). */
 const MOST_ROWS: Readonly<Record<number, { readonly plain: number; readonly fma: number }>> = {
@@ -18,9 +44,13 @@ export const mostRows = (width: number, fma: boolean) => MOST_ROWS[width]?.[kind
  * Returns the pixels of each tile of a row, the largest first. A tile takes as long as its sums, but no
  * less than a sum waits for itself: rows are cut so that no tile is left with too few.
  */
-export function tileRows(count: number, width: number, fma: boolean): number[] {
+export function tileRows(
+  count: number,
+  width: number,
+  { fma, limit = USUAL.rows }: { readonly fma: boolean; readonly limit?: number },
+): number[] {
   if (count <= 0) return []
-  const most = mostRows(width, fma)
+  const most = width === 8 ? Math.min(limit, mostRows(width, fma)) : mostRows(width, fma)
   // Between equal times the fewer tiles.
   const timeOf = (rows: number) => Math.max(rows * (width / 4), LATENCY[kindOf(fma)]) + 0.1
   const bulk = Math.max(0, Math.floor(count / most) - 3)

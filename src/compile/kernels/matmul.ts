@@ -13,6 +13,7 @@ import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
 import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
+import { type GemmSchedule, gemmSchedules } from './gemm-tiles.ts'
 
 /** A · B over leading axes, with everything but the weights. */
 export interface Product {
@@ -43,7 +44,7 @@ export const matmul: Kernel = {
   offer(node, context) {
     if (node.op !== 'MatMul' || node.domain !== '') return ''
     const parts = matmulParts(node, context)
-    return typeof parts === 'string' ? parts : [offerOf(node, parts)]
+    return typeof parts === 'string' ? parts : offersOf(node, parts, context)
   },
 }
 
@@ -53,7 +54,7 @@ export const gemm: Kernel = {
   offer(node, context) {
     if (node.op !== 'Gemm' || node.domain !== '') return ''
     const parts = gemmParts(node, context)
-    return typeof parts === 'string' ? parts : [offerOf(node, parts)]
+    return typeof parts === 'string' ? parts : offersOf(node, parts, context)
   },
 }
 
@@ -199,12 +200,17 @@ export interface ProductParts {
   readonly packed: Packed | undefined
 }
 
-function offerOf(node: Node, { product, epilogue, packed }: ProductParts): Offer {
+function offersOf(node: Node, parts: ProductParts, { tunes }: OfferContext): Offer[] {
+  return gemmSchedules(tunes).map((schedule) => offerOf(node, parts, schedule))
+}
+
+function offerOf(node: Node, parts: ProductParts, schedule: GemmSchedule): Offer {
+  const { product, epilogue, packed } = parts
   const { m, n, k, batch } = product
   const values = epilogueValues(epilogue)
   const products = batch.reduce((count, axis) => count * axis.count, 1)
   const operands = [node.inputs[0]!, ...(packed ? [] : [node.inputs[1]!])]
-  const panels = planPanels(n, rowsIn(product))
+  const panels = planPanels(n, rowsIn(product), schedule.width)
   return {
     kernel: node.op === 'Gemm' ? gemm.name : matmul.name,
     covers: epilogue.covers,
@@ -214,7 +220,7 @@ function offerOf(node: Node, { product, epilogue, packed }: ProductParts): Offer
     scratchBytes: 0,
     inPlace: values.map((_, i) => operands.length + i),
     tolerance: (k + 4) * 2 ** -24,
-    codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices]),
+    codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices, schedule]),
     pack: () => [
       ...(packed
         ? [
@@ -228,7 +234,7 @@ function offerOf(node: Node, { product, epilogue, packed }: ProductParts): Offer
         : []),
       ...packEpilogue(epilogue),
     ],
-    emit: () => emit({ product, epilogue, packed }),
+    emit: () => emit(parts, schedule),
   }
 }
 
@@ -252,9 +258,9 @@ function packMatrices({ n, k }: Product, panels: readonly Panels[], packed: Pack
   return flushSubnormals(all)
 }
 
-function emit({ product, epilogue, packed }: ProductParts): TileFunction {
+function emit({ product, epilogue, packed }: ProductParts, schedule: GemmSchedule): TileFunction {
   const { m, n, k, batch } = product
-  const panels = planPanels(n, rowsIn(product))
+  const panels = planPanels(n, rowsIn(product), schedule.width)
   const isValue = epilogue.operands.map((operand) => operand.kind === 'value')
   const values = isValue.filter((v) => v).length
   const channels = isValue.length - values
@@ -287,6 +293,7 @@ function emit({ product, epilogue, packed }: ProductParts): TileFunction {
       ...(packed ? {} : { direct: { rowBytes: n * 4 } }),
       tail: 'leave',
       fma,
+      schedule,
     })
   const valueNames = Array.from({ length: values }, (_, i) => `value${i}`)
   const channelNames = Array.from({ length: channels }, (_, i) => `channel${i}`)

@@ -19,6 +19,8 @@ export interface WinogradProblem {
   /** Padding above and to the left. */
   readonly top: number
   readonly left: number
+  /** Tiles of a band: enough that reading the weights of a position is paid by many products. */
+  readonly bandTiles: number
 }
 
 /** How a convolution is cut into tiles and bands. */
@@ -39,14 +41,14 @@ export interface WinogradPlan {
   readonly scratchBytes: number
 }
 
-/** Tiles of a band: enough that reading the weights of a position is paid by many products. */
-const BAND_TILES = 24
+/** Tiles of a band worth timing, the usual number first. */
+export const BAND_TILES = [24, 12, 48] as const
 
 /** Returns the plan of a convolution. */
-export function planWinograd({ input, output }: WinogradProblem): WinogradPlan {
+export function planWinograd({ input, output, bandTiles }: WinogradProblem): WinogradPlan {
   const tileRows = Math.ceil(output[2]! / 2)
   const tileColumns = Math.ceil(output[3]! / 2)
-  const most = Math.min(tileRows, Math.ceil(BAND_TILES / tileColumns))
+  const most = Math.min(tileRows, Math.ceil(bandTiles / tileColumns))
   const bandRows = Math.ceil(tileRows / Math.ceil(tileRows / most))
   const inChannels = Math.ceil(input[1]! / 4) * 4
   const outChannels = Math.ceil(output[1]! / 4) * 4

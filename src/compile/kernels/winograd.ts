@@ -1,16 +1,22 @@
 // Conv 3×3, stride 1 (+ element-wise) → Winograd F(2×2, 3×3): 16 products per 4 outputs instead of 36.
 // Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.1.
 import { scatter } from '@tersor/runtime/codecs'
-import { intOf } from '../../ir/graph.ts'
+import { intOf, type Node } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
 import { wordsOf } from '../encode.ts'
-import type { Kernel } from '../kernel.ts'
+import type { Kernel, Offer } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
 import { flushSubnormals } from '../pack.ts'
 import { type ConstantPart, madeOf } from '../storage.ts'
 import { operandsOf } from './conv-gemm.ts'
-import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
-import { emitWinograd, planWinograd, POSITIONS, type WinogradProblem } from './winograd-nest.ts'
+import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import {
+  BAND_TILES,
+  emitWinograd,
+  planWinograd,
+  POSITIONS,
+  type WinogradProblem,
+} from './winograd-nest.ts'
 
 /** Where the bias enters: the product at (1, 1) is added to each of the four outputs. */
 const BIAS_POSITION = 5
@@ -35,39 +41,51 @@ export const winograd: Kernel = {
       return 'computes no strides or dilations'
     const output = context.type(node.outputs[0]!).shape
     const [top, left] = window.begin as [number, number]
-    const problem: WinogradProblem = { input, output, top, left }
-    const plan = planWinograd(problem)
+    const shapes = { input, output, top, left }
     const epilogue = absorb(node, context, 1)
-    const values = epilogueValues(epilogue)
-    // The last tile of an odd size reads one element more than any output needs.
-    const below = Math.max(0, 2 * plan.tileRows + 2 - top - input[2]!)
-    const right = Math.max(0, 2 * plan.tileColumns + 2 - left - input[3]!)
-    const tiles = output[0]! * plan.tileRows * plan.tileColumns
-    const cIn = input[1]!
-    const products = cIn * plan.outChannels
-    const transforms = plan.inChannels * INPUT_COST + plan.outChannels * OUTPUT_COST
-    return [
-      {
-        kernel: this.name,
-        covers: epilogue.covers,
-        inputs: [
-          {
-            value: node.inputs[0]!,
-            layout: nhwc(Math.max(0, top), Math.max(0, left), below, right),
-          },
-          ...values.map((value) => ({ value, layout: nhwc(0, 0, 0, 0) })),
-        ],
-        outputs: [{ value: epilogue.output, layout: 'nhwc' }],
-        cost: tiles * POSITIONS * (products + transforms),
-        scratchBytes: plan.scratchBytes,
-        inPlace: values.map((_, i) => i + 1),
-        tolerance: ERROR_GROWTH * (cIn + POSITIONS) * 2 ** -24,
-        codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
-        pack: () => [packWeights(problem, data, bias), ...packEpilogue(epilogue)],
-        emit: (layouts) => emitWinograd(this.name, problem, { epilogue, layouts }),
-      },
-    ]
+    const bands = context.tunes ? BAND_TILES : BAND_TILES.slice(0, 1)
+    return bands.map((bandTiles) =>
+      offerOf(node, { problem: { ...shapes, bandTiles }, data, bias }, epilogue),
+    )
   },
+}
+
+interface Weighted {
+  readonly problem: WinogradProblem
+  readonly data: Float32Array
+  readonly bias: Float32Array | undefined
+}
+
+function offerOf(node: Node, { problem, data, bias }: Weighted, epilogue: Epilogue): Offer {
+  const { input, output, top, left } = problem
+  const plan = planWinograd(problem)
+  const values = epilogueValues(epilogue)
+  // The last tile of an odd size reads one element more than any output needs.
+  const below = Math.max(0, 2 * plan.tileRows + 2 - top - input[2]!)
+  const right = Math.max(0, 2 * plan.tileColumns + 2 - left - input[3]!)
+  const tiles = output[0]! * plan.tileRows * plan.tileColumns
+  const cIn = input[1]!
+  const products = cIn * plan.outChannels
+  const transforms = plan.inChannels * INPUT_COST + plan.outChannels * OUTPUT_COST
+  return {
+    kernel: winograd.name,
+    covers: epilogue.covers,
+    inputs: [
+      {
+        value: node.inputs[0]!,
+        layout: nhwc(Math.max(0, top), Math.max(0, left), below, right),
+      },
+      ...values.map((value) => ({ value, layout: nhwc(0, 0, 0, 0) })),
+    ],
+    outputs: [{ value: epilogue.output, layout: 'nhwc' }],
+    cost: tiles * POSITIONS * (products + transforms),
+    scratchBytes: plan.scratchBytes,
+    inPlace: values.map((_, i) => i + 1),
+    tolerance: ERROR_GROWTH * (cIn + POSITIONS) * 2 ** -24,
+    codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
+    pack: () => [packWeights(problem, data, bias), ...packEpilogue(epilogue)],
+    emit: (layouts) => emitWinograd(winograd.name, problem, { epilogue, layouts }),
+  }
 }
 
 // Panels per position of the 4×4 tile, one position after another; made from the 3×3 kernels.
