@@ -60,7 +60,10 @@ export function fixModel(model: Model, tuner?: Tuner): Fixed {
       ({ node }) => findOp(node)?.expand !== undefined || isTable(node, analysis),
     )
     if (expandable.length === 0 || depth === DEPTH_LIMIT) {
-      const last = selectOffers(current, analysis, lastKernels(), fixRegion)
+      const last = selectOffers(current, analysis, lastKernels(), {
+        region: fixRegion,
+        tuner,
+      })
       if (last.declined.length > 0) throwDeclined(last.declined, origins)
       return { model: current, analysis, selection: last, origins }
     }
