@@ -112,8 +112,9 @@ class GraphCutter {
       node.inputs.some((name) => this.#isGone(name)) ? this.#without(node) : node,
     )
     if (next === undefined) return []
-    if (next.inputs.some((name) => this.#compact.has(name)) && this.#fold(next)) return []
-    this.#infer(next)
+    const isCompact = next.inputs.some((name) => this.#compact.has(name))
+    if (isCompact && this.#fold(next)) return []
+    this.#infer(next, isCompact)
     return [next]
   }
 
@@ -216,8 +217,9 @@ class GraphCutter {
     return record.resize(context)
   }
 
-  // The outputs must have the shapes that the units say.
-  #infer(node: Node): void {
+  // The outputs must have the shapes that the units say; where only a compact constant gave them
+  // their extent, they no longer do.
+  #infer(node: Node, isCompact: boolean): void {
     if (!this.#walk.infer(node)) {
       const types = node.outputs.map((name) => this.#analysis.types.get(name))
       this.#walk.setOutputs(
@@ -230,8 +232,10 @@ class GraphCutter {
       const expected = this.#typeAfter(name)
       const found = this.#walk.types.get(name)
       if (name === '' || expected === undefined || found === undefined) continue
+      const fits = expected.shape.join() === found.shape.join()
+      if (!fits && isCompact) this.#refuse(node)
       invariant(
-        expected.shape.join() === found.shape.join(),
+        fits,
         `cutting gave "${name}" the shape [${found.shape}], expected [${expected.shape}]`,
       )
     }

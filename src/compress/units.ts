@@ -87,15 +87,19 @@ export function findUnits(
     })
   })
   const membersOf = collectMembers(layers.slots, classOf, unitOf, groups.length)
-  const names = new Set<string>()
+  const frozen = groups.map((found) => walk.sets.frozen.get(found[0]!))
+  const names = uniqueNames(
+    groups.map((found, index) => nameOf(layers, membersOf[index]!, found)),
+    frozen.map((reason) => reason === undefined),
+  )
   const classes = groups.map((found, index): UnitClass => {
     const members = membersOf[index]!
     return {
-      name: uniqueName(nameOf(layers, members, found), names),
+      name: names[index]!,
       size: found.length,
       slices: members[0]?.units.reduce((count, unit) => count + (unit === 0 ? 1 : 0), 0) ?? 1,
       members,
-      frozen: found.map((id) => walk.sets.frozen.get(id))[0],
+      frozen: frozen[index],
       reduces: found.some((id) => walk.sets.reduced.has(id)),
     }
   })
@@ -159,11 +163,19 @@ function nameOf({ values }: Layers, members: readonly Member[], ids: readonly nu
   return carrying?.name ?? named?.weight ?? 'units'
 }
 
-function uniqueName(name: string, taken: Set<string>): string {
-  let unique = name
-  for (let i = 2; taken.has(unique); i++) unique = `${name}#${i}`
-  taken.add(unique)
-  return unique
+// Several classes of one weight are told apart by a number; those that can be cut choose first.
+function uniqueNames(hints: readonly string[], first: readonly boolean[]): string[] {
+  const names = new Array<string>(hints.length)
+  const taken = new Set<string>()
+  for (const turn of [true, false])
+    hints.forEach((hint, index) => {
+      if (first[index] !== turn) return
+      let name = hint
+      for (let i = 2; taken.has(name); i++) name = `${hint}#${i}`
+      taken.add(name)
+      names[index] = name
+    })
+  return names
 }
 
 /** Returns the class of a name. Throws OptionError, with did-you-mean, where there is none. */

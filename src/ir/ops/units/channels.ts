@@ -3,10 +3,15 @@ import { intOf, intsOf } from '../../graph.ts'
 import { numbersOf } from '../../../tensor/tensor.ts'
 import type { ResizeContext, Resized, UnitContext, Units } from '../../op.ts'
 import { ints } from '../../../tensor/tensor.ts'
-import { eachAxis, freezeInputs, fromFront, passAlong } from './ids.ts'
+import { eachAxis, freezeInputs, fromFront, passSamples } from './ids.ts'
 
 /** Pooling and everything else that works on each channel (axis 1) alone. */
-export const channelUnits: Units = { kind: 'bind', bind: (context) => passAlong(context, 1) }
+export const channelUnits: Units = {
+  kind: 'bind',
+  bind: (context) => ({
+    passes: [{ axis: 1, ids: context.idsAlong(0, 1) }, ...passSamples(context)],
+  }),
+}
 
 /** Resize: units pass along an axis whose size stays. */
 export const resizeUnits: Units = {

@@ -1,7 +1,7 @@
 // Units of convolutions: filters make units, input channels read them, depthwise filters go along.
 import { int, intOf } from '../../graph.ts'
 import type { ResizeContext, Resized, UnitBinding, UnitContext, Units } from '../../op.ts'
-import { freezeInputs, pairs, repeatAll, repeatEach } from './ids.ts'
+import { freezeInputs, pairs, passSamples, repeatAll, repeatEach } from './ids.ts'
 
 /** Conv, weights `[o, i/group, …]`. */
 export const convUnits: Units = { kind: 'bind', bind: (context) => bindConvolution(context, 0) }
@@ -28,7 +28,10 @@ function bindConvolution(context: UnitContext, outAxis: 0 | 1): UnitBinding {
   if (group > 1 && perGroup === 1) {
     const ids = repeatEach(channels, outputs / group)
     const filters = { input: 1, axis: 0, ids: outAxis === 0 ? ids : channels }
-    return { produces: [filters, ...bias(ids)], passes: [{ axis: 1, ids }] }
+    return {
+      produces: [filters, ...bias(ids)],
+      passes: [{ axis: 1, ids }, ...passSamples(context)],
+    }
   }
 
   const made = context.fresh(outputs / group)
@@ -36,7 +39,7 @@ function bindConvolution(context: UnitContext, outAxis: 0 | 1): UnitBinding {
     return {
       consumes: [{ input: 1, axis: 1 - outAxis, ids: channels }],
       produces: [{ input: 1, axis: outAxis, ids: made }, ...bias(made)],
-      passes: [{ axis: 1, ids: made }],
+      passes: [{ axis: 1, ids: made }, ...passSamples(context)],
     }
 
   // A filter lives where its group does and its place in the group does; the same for channels.
@@ -47,7 +50,7 @@ function bindConvolution(context: UnitContext, outAxis: 0 | 1): UnitBinding {
   const filters = within(made)
   const unites = pairs(channels, within(read))
   const produces = bias(filters)
-  const passes = [{ axis: 1, ids: filters }]
+  const passes = [{ axis: 1, ids: filters }, ...passSamples(context)]
   return outAxis === 0
     ? {
         unites,

@@ -9,9 +9,9 @@ export function freezeInputs(context: UnitContext, reason: string): UnitBinding 
   return { freezes }
 }
 
-/** The binding of an op that works on each slice of `axis` alone: units pass, without rule for others. */
-export function passAlong(context: UnitContext, axis: number): UnitBinding {
-  return { passes: [{ axis, ids: context.idsAlong(0, axis) }] }
+/** What passes through an op that treats each sample alone: heads may stand where the batch does. */
+export function passSamples(context: UnitContext): NonNullable<UnitBinding['passes']> {
+  return context.axesOf(0).includes(0) ? [{ axis: 0, ids: context.idsAlong(0, 0) }] : []
 }
 
 /** The binding of an op on input 0 whose rule looks at one axis at a time. */

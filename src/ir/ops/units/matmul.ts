@@ -1,7 +1,7 @@
 // Units of matrix products: the columns of a weight make units, its rows read them.
 import { intOf } from '../../graph.ts'
 import type { UnitBinding, UnitContext, Units } from '../../op.ts'
-import { freezeInputs, pairs } from './ids.ts'
+import { freezeInputs, pairs, passSamples } from './ids.ts'
 
 /** Gemm: `[m, k] × [k, n] + c`. */
 export const gemmUnits: Units = { kind: 'bind', bind: bindGemm }
@@ -28,7 +28,7 @@ function bindGemm(context: UnitContext): UnitBinding {
       { input: 1, axis: 1 - rows, ids: made },
       ...(hasExtent ? [{ input: 2, axis: biasAxis, ids: made, part }] : []),
     ],
-    passes: [{ axis: 1, ids: made }],
+    passes: [{ axis: 1, ids: made }, ...(intOf(node, 'transA', 0) ? [] : passSamples(context))],
   }
 }
 

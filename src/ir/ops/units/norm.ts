@@ -9,7 +9,15 @@ import type {
   UnitContext,
   Units,
 } from '../../op.ts'
-import { eachAxis, freezeInputs, fromFront, pairs, repeatAll, repeatEach } from './ids.ts'
+import {
+  eachAxis,
+  freezeInputs,
+  fromFront,
+  pairs,
+  passSamples,
+  repeatAll,
+  repeatEach,
+} from './ids.ts'
 
 /** BatchNormalization: scale, shift, mean and variance per channel. */
 export const batchNormUnits: Units = {
@@ -21,7 +29,7 @@ export const batchNormUnits: Units = {
     return {
       produces: scaleAndShift(ids),
       carries: [3, 4].map((input) => ({ input, axis: 0, ids, part: 'statistic' })),
-      passes: [{ axis: 1, ids }],
+      passes: [{ axis: 1, ids }, ...passSamples(context)],
     }
   },
 }
