@@ -93,13 +93,12 @@ describe('removing the group of norm 0.5 costs the group of norm 1', () => {
   })
 
   it('nothing under a firm primal-proximal split, as much as lasso under a soft one', () => {
-    const lambda = 1 / Math.SQRT2
-    const settings = { lambda: 0.3 / Math.SQRT2, rho: 2, most: 2, updates: 400 }
+    const settings = { lambda: 0.15 / Math.SQRT2, rho: [2, 2] as const, updates: 400 }
     const free = penalised(proximal({ ...settings, prox: 'firm' }))
     expect(groupNorm(free.before, 0)).toBeGreaterThan(0.99)
     // The loser is pulled to zero with force ρ: 2 (w − t) + ρ w = 0.
     expect(groupNorm(free.before, 1)).toBeCloseTo(0.25, 2)
-    const shrunk = penalised(proximal({ ...settings, lambda, prox: 'soft' }))
+    const shrunk = penalised(proximal({ ...settings, lambda: 0.5 / Math.SQRT2, prox: 'soft' }))
     expect(groupNorm(shrunk.before, 0)).toBeCloseTo(0.5, 2)
   })
 })

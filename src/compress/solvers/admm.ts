@@ -1,33 +1,15 @@
 // ADMM: weights W are trained towards Z, their projection onto the plan, with U adding up what is missed.
 // Zhang et al. 2018 (arXiv 1804.03294) and Zhang et al. 2018 (arXiv 1802.05747); scaled form, Boyd et al. 2011.
-import { OptionError } from '../../util/errors.ts'
 import type { ByWeight, Solver, SolverRun, SolverState, Target } from './solver.ts'
+import { type DrawOptions, drawOf } from './strength.ts'
 
 /** Settings of `admm`. */
-export interface AdmmOptions {
-  /**
-   * How much of the way to Z the penalty alone would take the weights between two updates, in the first
-   * round and in the last; in between it grows geometrically. ρ follows from the learning rate and the
-   * length of a round, so that short runs and long ones behave alike.
-   */
-  readonly pull?: readonly [first: number, last: number]
-  /** ρ itself in the first and the last round, in place of `pull`. */
-  readonly rho?: readonly [first: number, last: number]
-  /** How often Z and U are updated; many short rounds beat few long ones. */
-  readonly updates?: number
+export interface AdmmOptions extends DrawOptions {
   /** Part of the training before the weights are cut to the plan, 0…1. */
   readonly share?: number
   /** Where the learning rate starts again: when the masks are decided, or at every update too. */
   readonly restart?: 'end' | 'updates'
 }
-
-/**
- * Best of the ranges tried. ResNet-8-thin with 12 % of its weights, right after pruning: 46.6 % right,
- * against 43.3 % at a tenth of it, 44.6 % constant and strong, 32.4 % in one shot, 52.4 % dense.
- */
-const PULL = [0.25, 8] as const
-/** What momentum multiplies a steady gradient by, at the usual 0.9. */
-const MOMENTUM_GAIN = 10
 
 /** One update of Z and U. */
 export interface AdmmUpdate {
@@ -49,24 +31,12 @@ export interface AdmmData {
 
 /** Returns the solver. Every target of the plan has a Z and a U of its own. */
 export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
-  const { pull = PULL, rho, updates = 20, share = 0.5, restart = 'end' } = options
-  const [first, last] = rho ?? pull
-  if (!(first > 0 && last >= first && updates >= 1))
-    throw new OptionError(
-      `ADMM needs a positive ρ (or pull) that does not fall, and updates ≥ 1; found ${first}, ${last}, ${updates}`,
-    )
-  const strengthAt = (round: number, { steps, peakRate }: SolverRun) => {
-    const grown = first * (last / first) ** Math.min(1, round / Math.max(1, updates - 1))
-    const reach = (peakRate * MOMENTUM_GAIN * steps) / updates
-    if (rho !== undefined || reach === 0) return grown
-    // A stronger pull than to Z in one step would throw the weights past it.
-    return Math.min(grown / reach, 1 / peakRate)
-  }
-  const updateAt = (step: number, steps: number) => Math.floor((step * updates) / steps)
+  const { share = 0.5, restart = 'end' } = options
+  const draw = drawOf(options)
   return {
     name: 'admm',
     paper: 'https://arxiv.org/abs/1804.03294',
-    settings: { unit: rho ? 'rho' : 'pull', first, last, updates, share, restart },
+    settings: { ...draw.settings, share, restart },
     share,
     init(run) {
       const { targets, weights } = run
@@ -78,7 +48,7 @@ export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
           tensors[`u/${i}/${name}`] = new Float32Array(z[name]!.length)
         }
       })
-      return { data: { rho: strengthAt(0, run), updates: [] }, tensors }
+      return { data: { rho: draw.rhoAt(0, run), updates: [] }, tensors }
     },
     adjust({ targets, weights }, { data, tensors }, gradients) {
       targets.forEach((target, i) => {
@@ -90,17 +60,16 @@ export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
       })
     },
     act(run, state) {
-      const { step, steps } = run
-      if (updateAt(step, steps) === updateAt(step - 1, steps)) return undefined
-      const next = strengthAt(state.data.updates.length + 1, run)
+      if (!draw.isUpdate(run)) return undefined
+      const next = draw.rhoAt(state.data.updates.length + 1, run)
       const found = update(run, state, state.data.rho / next)
       return { data: { rho: next, updates: [...state.data.updates, found] } }
     },
     restarts: (steps) =>
       restart === 'end'
         ? [steps]
-        : Array.from({ length: steps }, (_, i) => i + 1).filter(
-            (step) => updateAt(step, steps) !== updateAt(step - 1, steps),
+        : Array.from({ length: steps }, (_, i) => i + 1).filter((step) =>
+            draw.isUpdate({ step, steps }),
           ),
   }
 }

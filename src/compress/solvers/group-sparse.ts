@@ -2,11 +2,12 @@
 // Fang et al. 2023, DepGraph (arXiv 2301.12900), equation 4.
 import { energies, pullInPlace } from './groups.ts'
 import type { Solver } from './solver.ts'
+import { reachOf } from './strength.ts'
 
 /** Settings of `groupSparse`. */
 export interface GroupSparseOptions {
-  /** Decay of the strongest group. */
-  readonly strength?: number
+  /** How many times the strongest group would shrink e-fold by the penalty alone within its part of the run. */
+  readonly pull?: number
   /** The weakest group decays 2^alpha times as fast. */
   readonly alpha?: number
   /** Part of the training under the penalty, 0…1. */
@@ -15,14 +16,16 @@ export interface GroupSparseOptions {
 
 /** Returns the solver. */
 export function groupSparse(options: GroupSparseOptions = {}): Solver<null> {
-  const { strength = 5e-4, alpha = 4, share = 0.5 } = options
+  const { pull = 0.7, alpha = 4, share = 0.5 } = options
   return {
     name: 'group-sparse',
     paper: 'https://arxiv.org/abs/2301.12900',
-    settings: { strength, alpha, share },
+    settings: { pull, alpha, share },
     share,
     init: () => ({ data: null, tensors: {} }),
-    adjust({ targets, weights, rate }, _state, gradients) {
+    adjust(run, _state, gradients) {
+      const { targets, weights, rate } = run
+      const strength = pull / reachOf(run)
       for (const partition of targets.flatMap((target) => target.partitions)) {
         const energy = energies(partition, weights)
         const most = energy.reduce((a, b) => Math.max(a, b), 0)

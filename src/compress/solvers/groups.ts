@@ -1,6 +1,6 @@
 // What penalties on groups share: the energy of each group, and a pull on its weights.
 import { kthLargest } from '../../tensor/largest.ts'
-import type { ByWeight, Partition } from './solver.ts'
+import type { ByWeight, Partition, SolverRun } from './solver.ts'
 
 /** Σ w² of every group. */
 export function energies({ count, of }: Partition, weights: ByWeight): Float64Array {
@@ -45,6 +45,13 @@ export function pullInPlace(
       if (id >= 0) gradient[i]! += Math.min(most, strength[id]!) * values[i]!
     }
   }
+}
+
+/** Median energy of the groups of every partition of every target. */
+export function medianEnergies({ targets, weights }: SolverRun): number[][] {
+  return targets.map(({ partitions }) =>
+    partitions.map((partition) => medianOf(energies(partition, weights))),
+  )
 }
 
 /** The median; 0 of nothing. Linear time. */

@@ -1,59 +1,55 @@
 // Primal-proximal: weights W learn the task while a copy Z takes the shape, each pulling the other; how
 // much goes comes out of one λ. SS-Auto, Liu et al. 2020 (arXiv 2001.08839).
-import { OptionError } from '../../util/errors.ts'
 import { aliveShare, energies, sizes } from './groups.ts'
 import type { ByWeight, Partition, Solver, SolverRun, Target } from './solver.ts'
+import { type DrawOptions, drawOf } from './strength.ts'
 
 /** Settings of `proximal`. */
-export interface ProximalOptions {
-  /** Price of a group of n weights: λ√n. */
+export interface ProximalOptions extends DrawOptions {
+  /** Price of a group of n weights: λ√n, in units of the last ρ. */
   readonly lambda?: number
-  /** Pull between W and Z, from `rho` growing geometrically to `most`. */
-  readonly rho?: number
-  readonly most?: number
   /**
-   * `firm` zeroes groups with ‖w‖² < 2λ√n/ρ and leaves the others alone; `soft` shrinks every group by
-   * λ√n/ρ, survivors too.
+   * `firm` zeroes groups with ‖w‖² < 2λ√n, in the end, and leaves the others alone; `soft` shrinks every
+   * group by λ√n, survivors too.
    */
   readonly prox?: 'firm' | 'soft'
-  /** How often Z is computed. */
-  readonly updates?: number
   /** Part of the training before the masks are decided, 0…1. */
   readonly share?: number
   /** True keeps what Z kept (the plan says the least that stays); false meets the plan. */
   readonly emerge?: boolean
 }
 
+/** What it remembers beside Z. */
+export interface ProximalData {
+  readonly rho: number
+  /** Updates of Z so far. */
+  readonly round: number
+}
+
 /** Returns the solver. */
-export function proximal(options: ProximalOptions = {}): Solver<{ readonly rho: number }> {
-  const {
-    lambda = 1e-4,
-    rho = 1e-3,
-    most = 0.1,
-    prox = 'firm',
-    updates = 20,
-    share = 0.5,
-    emerge = true,
-  } = options
-  if (!(rho > 0 && most >= rho && updates >= 1))
-    throw new OptionError(
-      `The proximal solver needs 0 < rho ≤ most and updates ≥ 1, found ${rho}, ${most}, ${updates}`,
-    )
+export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
+  const { lambda = 0.005, prox = 'firm', share = 0.5, emerge = true } = options
+  const draw = drawOf(options)
   const shape = prox === 'firm' ? firm : soft
-  const project = ({ targets, weights }: SolverRun, pull: number) =>
-    targets.map((target) => shape(target.partitions, pick(target, weights), lambda / pull))
+  const project = (run: SolverRun, rho: number) => {
+    const threshold = (lambda * draw.rhoAt(draw.updates, run)) / rho
+    return run.targets.map((target) =>
+      shape(target.partitions, pick(target, run.weights), threshold),
+    )
+  }
   return {
     name: 'proximal',
     paper: 'https://arxiv.org/abs/2001.08839',
     ...(emerge && { decides: 'plan' as const }),
-    settings: { lambda, rho, most, prox, updates, share, emerge },
+    settings: { ...draw.settings, lambda, prox, share, emerge },
     share,
     init(run) {
       const tensors: Record<string, Float32Array> = {}
+      const rho = draw.rhoAt(0, run)
       project(run, rho).forEach((z, i) => {
         for (const [name, data] of Object.entries(z)) tensors[`z/${i}/${name}`] = data
       })
-      return { data: { rho }, tensors }
+      return { data: { rho, round: 0 }, tensors }
     },
     adjust({ targets, weights }, { data, tensors }, gradients) {
       targets.forEach((target, i) => {
@@ -64,14 +60,14 @@ export function proximal(options: ProximalOptions = {}): Solver<{ readonly rho: 
         }
       })
     },
-    act(run, { tensors }) {
-      const update = Math.floor((run.step * updates) / run.steps)
-      if (update === Math.floor(((run.step - 1) * updates) / run.steps)) return undefined
-      const pull = rho * (most / rho) ** (update / updates)
-      project(run, pull).forEach((z, i) => {
-        for (const [name, data] of Object.entries(z)) tensors[`z/${i}/${name}`]!.set(data)
+    act(run, { data, tensors }) {
+      if (!draw.isUpdate(run)) return undefined
+      const round = data.round + 1
+      const rho = draw.rhoAt(round, run)
+      project(run, rho).forEach((z, i) => {
+        for (const [name, values] of Object.entries(z)) tensors[`z/${i}/${name}`]!.set(values)
       })
-      return { data: { rho: pull } }
+      return { data: { rho, round } }
     },
     restarts: (steps) => [steps],
     finish({ targets }, { tensors }) {

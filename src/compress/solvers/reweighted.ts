@@ -1,11 +1,15 @@
 // Reweighted: λ Σ α_g ‖w_g‖² with α_g = 1 ÷ (‖w_g‖² + ε), renewed now and then. A surviving group costs
 // about λ whatever its size, so the penalty counts groups. BLK-REW, Ma et al. 2020 (arXiv 2001.08357).
 import { OptionError } from '../../util/errors.ts'
-import { aliveShare, energies, medianOf, pullInPlace } from './groups.ts'
+import { aliveShare, energies, medianEnergies, pullInPlace } from './groups.ts'
 import type { Solver, SolverRun } from './solver.ts'
+import { reachOf } from './strength.ts'
 
 /** Settings of `reweighted`. */
 export interface ReweightedOptions {
+  /** How many times a median group would shrink e-fold by the penalty alone within its part of the run. */
+  readonly pull?: number
+  /** λ itself, in place of `pull`. */
   readonly lambda?: number
   /** ε as a part of the median energy that groups start with. */
   readonly epsilon?: number
@@ -31,7 +35,7 @@ export interface ReweightedData {
 
 /** Returns the solver. */
 export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedData> {
-  const { lambda = 1e-4, epsilon = 1e-3, rounds = 4, share = 0.5, emerge = 0 } = options
+  const { pull = 3, lambda, epsilon = 1e-3, rounds = 4, share = 0.5, emerge = 0 } = options
   if (!(rounds >= 1)) throw new OptionError(`rounds must be at least 1, found ${rounds}`)
   // Returns Σ α ‖w‖² by the α before.
   const renew = (
@@ -55,20 +59,20 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
     name: 'reweighted',
     paper: 'https://arxiv.org/abs/2001.08357',
     ...(emerge > 0 && { decides: 'plan' as const }),
-    settings: { lambda, epsilon, rounds, share, emerge },
+    settings: { pull, lambda: lambda ?? 'by pull', epsilon, rounds, share, emerge },
     share,
     init(run) {
       const tensors: Record<string, Float32Array> = {}
-      const medians = run.targets.map(({ partitions }) =>
-        partitions.map((partition) => medianOf(energies(partition, run.weights))),
-      )
+      const medians = medianEnergies(run)
       renew(run, tensors, medians)
       return { data: { round: 0, medians, penalty: 0 }, tensors }
     },
-    adjust({ targets, weights, rate }, { tensors }, gradients) {
+    adjust(run, { data: { medians }, tensors }, gradients) {
+      const { targets, weights, rate } = run
       targets.forEach((target, t) => {
         target.partitions.forEach((partition, p) => {
-          const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * lambda * alpha)
+          const price = lambda ?? (pull * medians[t]![p]!) / (2 * reachOf(run))
+          const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * price * alpha)
           pullInPlace(partition, strength, { weights, gradients, rate })
         })
       })
