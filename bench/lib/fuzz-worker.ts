@@ -1,19 +1,35 @@
-// The worker of fuzz-bundles: alters bundles and reports what became of them.
+// The worker of fuzz-bundles: alters bundles and tells what became of them while it goes.
 import { parentPort, workerData } from 'node:worker_threads'
-import { fuzzBase, fuzzBundles, fuzzSubject } from '../../test/support/fuzz-bundles.ts'
+import {
+  type BundleFuzz,
+  fuzzBase,
+  fuzzBundles,
+  fuzzSubject,
+} from '../../test/support/fuzz-bundles.ts'
 
-/** What the worker is told; it writes the index of the mutant at hand to `sign`. */
+/** What the worker is told. */
 export interface FuzzTask {
   readonly from: number
   readonly count: number
   readonly seed: number
+  /** It writes here: the mutant at hand, how many were refused, how many ran. */
   readonly sign: Int32Array
 }
+
+/** What it says: a failure as it comes, nothing at the end. */
+export type FuzzMessage = BundleFuzz['failures'][number] | undefined
 
 /** Bundles that are altered. */
 const BASES = 60
 
 const { sign, ...task } = workerData as FuzzTask
 const bases = Array.from({ length: BASES }, (_, i) => fuzzBase(fuzzSubject(1000 + i)))
-const onStart = (index: number) => Atomics.store(sign, 0, index)
-parentPort!.postMessage(await fuzzBundles(bases, { ...task, onStart }))
+let told = 0
+const tell = (index: number, { refused, ran, failures }: BundleFuzz) => {
+  for (; told < failures.length; told++) parentPort!.postMessage(failures[told])
+  ;[index, refused, ran].forEach((value, i) => {
+    Atomics.store(sign, i, value)
+  })
+}
+tell(task.from + task.count, await fuzzBundles(bases, { ...task, onStart: tell }))
+parentPort!.postMessage(undefined)

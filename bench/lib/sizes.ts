@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { build } from 'vite'
+import { runtimeFiles } from '../../scripts/runtime-files.mjs'
 import type { ResultSize } from './results.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -36,32 +36,6 @@ export async function runtimeSizes(): Promise<Record<string, ResultSize>> {
       sizes[name] = sum(paths.map((path) => readFileSync(path)))
   }
   return sizes
-}
-
-// Our runtime and its worker, bundled and minified.
-async function runtimeFiles(): Promise<Uint8Array[]> {
-  const result = await build({
-    root: join(root, 'runtime'),
-    configFile: false,
-    logLevel: 'error',
-    build: {
-      write: false,
-      minify: true,
-      target: 'es2022',
-      assetsInlineLimit: 0,
-      modulePreload: false,
-      rollupOptions: {
-        input: join(root, 'runtime/src/index.ts'),
-        preserveEntrySignatures: 'strict',
-        external: [/^node:/],
-      },
-    },
-    worker: { format: 'es' },
-  })
-  const outputs = [result].flat().flatMap((part) => ('output' in part ? part.output : []))
-  return outputs
-    .filter(({ fileName }) => fileName.endsWith('.js'))
-    .map((file) => Buffer.from(file.type === 'chunk' ? file.code : file.source))
 }
 
 function sum(files: readonly Uint8Array[]): ResultSize {

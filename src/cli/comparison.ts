@@ -1,6 +1,6 @@
 // A comparison as a printed table.
 import type { Comparison } from '../profile/measure.ts'
-import { formatMs, formatRatio } from './format.ts'
+import { formatMs, formatRatio } from '../report/format.ts'
 import { formatTable } from './terminal.ts'
 
 /** Returns one line per candidate: median, spread, and how many times faster than the first. */

@@ -20,7 +20,7 @@ import { collectRun } from '../report/collect.ts'
 import { renderReport } from '../report/render.ts'
 import type { Run, RunModel } from '../report/run.ts'
 import { OptionError } from '../util/errors.ts'
-import { formatDuration } from './format.ts'
+import { formatDuration } from '../report/format.ts'
 import { modelCost } from './model-facts.ts'
 import type { Terminal } from './terminal.ts'
 

@@ -7,7 +7,7 @@ import { defaultCacheFolder } from '../recipes/compress.ts'
 import { type Forecast, forecast } from '../recipes/forecast.ts'
 import type { CompressRequest, Recipe } from '../recipes/recipe.ts'
 import { drawEvent } from './flow.ts'
-import { formatMs, formatPercent, formatRatio } from './format.ts'
+import { formatMs, formatPercent, formatRatio } from '../report/format.ts'
 import { formatTable, shorten, type Terminal } from './terminal.ts'
 
 /** Plans a request without writing anything but prices, and prints the plan. */

@@ -2,7 +2,7 @@
 import colors from 'picocolors'
 import type { Run } from '../report/run.ts'
 import { comparisonTable } from './comparison.ts'
-import { formatBytes, formatMs, formatPercent } from './format.ts'
+import { formatBytes, formatMs, formatPercent } from '../report/format.ts'
 import { formatTable, shorten, type Terminal } from './terminal.ts'
 
 /** Prints layers, times, quality, goal and files. */

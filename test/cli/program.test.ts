@@ -1,25 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { defineCommand } from '../../src/cli/command.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { formatTable, shorten } from '../../src/cli/terminal.ts'
 import { CompileError, DataError, ModelError, OptionError } from '../../src/util/errors.ts'
 import { number, option, text } from '../../src/util/options.ts'
+import { capturePrinted } from '../support/terminal.ts'
 
-let out = ''
-let err = ''
-beforeEach(() => {
-  out = ''
-  err = ''
-  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    out += chunk
-    return true
-  })
-  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
-    err += chunk
-    return true
-  })
-})
-afterEach(() => vi.restoreAllMocks())
+const printed = capturePrinted()
 
 const errors: Record<string, Error> = {
   option: new OptionError('bad option'),
@@ -59,12 +46,12 @@ const run = (...words: string[]) =>
 describe('command line', () => {
   it('takes the first command when none is named, and passes its exit code on', async () => {
     expect(await run('model.onnx', '--speedup', '2', '--seed', '7')).toBe(4)
-    expect(out).toBe('model.onnx 2 7\n')
+    expect(printed.out).toBe('model.onnx 2 7\n')
   })
 
   it('prints one JSON document and nothing else with --json', async () => {
     await run('compress', 'model.onnx', '--json')
-    expect(JSON.parse(out)).toEqual({ model: 'model.onnx', seed: 0 })
+    expect(JSON.parse(printed.out)).toEqual({ model: 'model.onnx', seed: 0 })
   })
 
   it.each([
@@ -75,38 +62,38 @@ describe('command line', () => {
     ['bug', 1],
   ])('turns a %s error into exit code %i and a message', async (kind, code) => {
     expect(await run('fail', kind)).toBe(code)
-    expect(err).toContain(errors[kind]!.message)
-    expect(out).toBe('')
+    expect(printed.err).toContain(errors[kind]!.message)
+    expect(printed.out).toBe('')
   })
 
   it('suggests the option that was meant', async () => {
     expect(await run('model.onnx', '--speedpu', '2')).toBe(2)
-    expect(err).toMatch(/unknown option '--speedpu'; did you mean --speedup\?\n$/)
-    expect(err.trim().split('\n')).toHaveLength(1)
+    expect(printed.err).toMatch(/unknown option '--speedpu'; did you mean --speedup\?\n$/)
+    expect(printed.err.trim().split('\n')).toHaveLength(1)
   })
 
   it('suggests the command that was meant', async () => {
     expect(await run('fial')).toBe(2)
-    expect(err).toContain('There is no command or model "fial"; did you mean "fail"?')
+    expect(printed.err).toContain('There is no command or model "fial"; did you mean "fail"?')
   })
 
   it.each([[['compress']], [['fail', 'data', 'more']], [['compress', 'm.onnx', '--seed', 'x']]])(
     'ends %j with exit code 2 and one line',
     async (words) => {
       expect(await run(...words)).toBe(2)
-      expect(err.trim().split('\n')).toHaveLength(1)
+      expect(printed.err.trim().split('\n')).toHaveLength(1)
     },
   )
 
   it('shows help with an example and exit codes', async () => {
     expect(await run('fail', '--help')).toBe(0)
-    expect(out).toContain('Example:\n  tersor fail data')
-    out = ''
+    expect(printed.out).toContain('Example:\n  tersor fail data')
+    printed.out = ''
     expect(await run('--help')).toBe(0)
-    expect(out).toContain('4  the goal was missed')
-    out = ''
+    expect(printed.out).toContain('4  the goal was missed')
+    printed.out = ''
     expect(await run('--version')).toBe(0)
-    expect(out).toBe('1.2.3\n')
+    expect(printed.out).toBe('1.2.3\n')
   })
 })
 

@@ -3,37 +3,24 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compile } from '../../src/cli/commands/compile.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { readOnnxFile, writeOnnxFile } from '../../src/onnx/file.ts'
 import { resnetCifar } from '../../src/zoo/resnet-cifar.ts'
 import { runReference } from '../support/ort.ts'
 import { compilers } from './c-harness.ts'
+import { capturePrinted } from '../support/terminal.ts'
 
 let folder = ''
 let model = ''
-let out = ''
-let err = ''
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'tersor-c-'))
   model = join(folder, 'net.onnx')
   writeOnnxFile(model, resnetCifar({ widths: [4, 8], seed: 3 }))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
-beforeEach(() => {
-  out = ''
-  err = ''
-  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    out += chunk
-    return true
-  })
-  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
-    err += chunk
-    return true
-  })
-})
-afterEach(() => vi.restoreAllMocks())
+const printed = capturePrinted()
 
 const run = (...words: string[]) =>
   runProgram([compile], ['compile', model, ...words], {
@@ -47,8 +34,8 @@ describe('tersor compile --target c', () => {
     'writes C that the example runs as ONNX Runtime does',
     async () => {
       const path = join(folder, 'model.c')
-      expect([await run('--target', 'c', '--out', path), err]).toEqual([0, ''])
-      expect(out).toContain('-std=c99')
+      expect([await run('--target', 'c', '--out', path), printed.err]).toEqual([0, ''])
+      expect(printed.out).toContain('-std=c99')
       const flags = ['-std=c99', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-O1']
       const program = join(folder, 'program')
       const built = spawnSync(
@@ -57,8 +44,8 @@ describe('tersor compile --target c', () => {
         { encoding: 'utf8' },
       )
       expect(built.stderr).toBe('')
-      const printed = execFileSync(program, [], { encoding: 'utf8' })
-      const found = [...printed.matchAll(/^ {2}(\S+)$/gm)].map(([, value]) => Number(value))
+      const shown = execFileSync(program, [], { encoding: 'utf8' })
+      const found = [...shown.matchAll(/^ {2}(\S+)$/gm)].map(([, value]) => Number(value))
       const image = {
         dtype: 'float32',
         shape: [1, 3, 32, 32],
@@ -74,7 +61,7 @@ describe('tersor compile --target c', () => {
     const path = join(folder, 'apart', 'net.c')
     expect(await run('--target', 'c', '--weights-file', '--out', path, '--json')).toBe(0)
     expect(readdirSync(join(folder, 'apart')).sort()).toEqual(['net.bin', 'net.c', 'net.h'])
-    const { weightBytes, weights } = JSON.parse(out)
+    const { weightBytes, weights } = JSON.parse(printed.out)
     expect(readFileSync(weights).length).toBe(weightBytes)
   })
 
@@ -87,7 +74,7 @@ describe('tersor compile --target c', () => {
     const before = readdirSync(folder)
     const inside = words.map((word, i) => (words[i - 1] === '--out' ? join(folder, word) : word))
     expect(await run(...inside)).toBe(2)
-    expect(err).toMatch(message)
+    expect(printed.err).toMatch(message)
     expect(readdirSync(folder)).toEqual(before)
   })
 })

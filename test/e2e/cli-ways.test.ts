@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { load } from '@tersor/runtime'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { writeOnnxFile } from '../../src/onnx/file.ts'
+import { capturePrinted } from '../support/terminal.ts'
 
 let folder = ''
-let err = ''
 
 /** y = x·gain + h and, of it, the largest; x[n, 3]. */
 function model() {
@@ -28,30 +28,22 @@ beforeAll(() => {
   writeOnnxFile(join(folder, 'net.onnx'), model())
 })
 afterAll(() => rmSync(folder, { recursive: true }))
-beforeEach(() => {
-  err = ''
-  vi.spyOn(process.stdout, 'write').mockImplementation(() => true)
-  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
-    err += chunk
-    return true
-  })
-})
-afterEach(() => vi.restoreAllMocks())
+const printed = capturePrinted()
 
 async function compile(...flags: string[]): Promise<string> {
   const out = join(folder, 'out.tersor')
   const words = ['compile', join(folder, 'net.onnx'), '--out', out, ...flags]
   const signal = new AbortController().signal
-  expect(await runProgram(commands, words, { version: '0.0.0', signal }), err).toBe(0)
+  expect(await runProgram(commands, words, { version: '0.0.0', signal }), printed.err).toBe(0)
   return out
 }
 
 async function refuse(...flags: string[]): Promise<string> {
-  err = ''
+  printed.err = ''
   const words = ['compile', join(folder, 'net.onnx'), '--out', join(folder, 'no'), ...flags]
   const signal = new AbortController().signal
   expect(await runProgram(commands, words, { version: '0.0.0', signal })).toBe(2)
-  return err
+  return printed.err
 }
 
 describe('tersor compile', () => {

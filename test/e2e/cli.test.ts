@@ -2,17 +2,16 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commands } from '../../src/cli/commands/index.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { readOnnxFile, writeOnnxFile } from '../../src/onnx/file.ts'
 import { floats } from '../../src/tensor/tensor.ts'
 import { resnetCifar } from '../../src/zoo/resnet-cifar.ts'
+import { capturePrinted } from '../support/terminal.ts'
 
 let folder = ''
 let model = ''
-let out = ''
-let err = ''
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'tersor-cli-'))
@@ -26,19 +25,7 @@ beforeAll(() => {
   mkdirSync(join(folder, 'empty'))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
-beforeEach(() => {
-  out = ''
-  err = ''
-  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    out += chunk
-    return true
-  })
-  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
-    err += chunk
-    return true
-  })
-})
-afterEach(() => vi.restoreAllMocks())
+const printed = capturePrinted()
 
 const run = (...words: string[]) =>
   runProgram(commands, words, { version: '0.0.0', signal: new AbortController().signal })
@@ -46,7 +33,7 @@ const run = (...words: string[]) =>
 describe('tersor', () => {
   it('inspects: every layer with its units', async () => {
     expect(await run('inspect', model, '--json')).toBe(0)
-    const facts = JSON.parse(out)
+    const facts = JSON.parse(printed.out)
     const names = facts.layers.map((layer: { name: string }) => layer.name)
     expect(names).toContain('stage1.block1.conv1')
     // 3·4·9 stem; 4·4·9 + 4·4·9; 4·8·9 + 8·8·9 + 4·8 shortcut; 8·10 + 10; 4 per BatchNorm channel
@@ -65,11 +52,13 @@ describe('tersor', () => {
 
   it('compiles a bundle that says the same as the model', async () => {
     const bundle = join(folder, 'net.tersor')
-    expect([await run('compile', model, '--preset', 'unit', '--out', bundle), err]).toEqual([0, ''])
-    out = ''
+    expect([await run('compile', model, '--preset', 'unit', '--out', bundle), printed.err]).toEqual(
+      [0, ''],
+    )
+    printed.out = ''
     const same = ['--data', 'generated', '--preset', 'unit', '--samples', '40']
     expect(await run('eval', bundle, '--reference', model, ...same, '--json')).toBe(0)
-    expect(JSON.parse(out)).toMatchObject({ kind: 'agreement', value: 1, samples: 40 })
+    expect(JSON.parse(printed.out)).toMatchObject({ kind: 'agreement', value: 1, samples: 40 })
   })
 
   it.each([
@@ -85,8 +74,8 @@ describe('tersor', () => {
     const before = readdirSync(folder)
     const given = words()
     expect(await run(...given, '--out', join(folder, 'result'))).toBe(code)
-    expect(err).toMatch(message)
-    expect(out).toBe('')
+    expect(printed.err).toMatch(message)
+    expect(printed.out).toBe('')
     expect(readdirSync(folder)).toEqual(before)
   })
 })

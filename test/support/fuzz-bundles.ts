@@ -152,7 +152,8 @@ export function mutant(base: FuzzBase, random: Random): { kind: string; file: Ui
     )
     return { kind: 'weights', file: packed(manifest, code, altered) }
   }
-  if (share < 0.3) {
+  if (share < 0.255) {
+    // Another program with the right hash. Few: it may run for ever, in its own memory.
     const altered = code.slice()
     for (let edits = 1 + random.integer(3); edits > 0; edits--)
       altered[random.integer(altered.length)] = random.integer(256)
@@ -216,16 +217,21 @@ const MOST_INPUT = 1 << 20
 
 /**
  * Loads and runs mutants `from` up to `from + count` of a seed. `onStart` is told before each one, so
- * that a watchdog knows which one does not come back.
+ * that a watchdog knows which one does not come back, and what became of those before.
  */
 export async function fuzzBundles(
   bases: readonly FuzzBase[],
-  options: { from: number; count: number; seed: number; onStart?: (index: number) => void },
+  options: {
+    from: number
+    count: number
+    seed: number
+    onStart?: (index: number, soFar: BundleFuzz) => void
+  },
 ): Promise<BundleFuzz> {
   const { from, count, seed, onStart } = options
   const result: BundleFuzz = { refused: 0, ran: 0, failures: [] }
   for (let index = from; index < from + count; index++) {
-    onStart?.(index)
+    onStart?.(index, result)
     const random = createRandom(deriveSeed(seed, `bundle ${index}`))
     const { kind, file } = mutant(bases[random.integer(bases.length)]!, random)
     try {

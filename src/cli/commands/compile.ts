@@ -16,7 +16,7 @@ import { number, oneOf, option, text, toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { bindOption, describeOptions, findDescription, parseBindings } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
-import { formatBytes } from '../format.ts'
+import { formatBytes } from '../../report/format.ts'
 import { checkOutput, nameOf } from '../paths.ts'
 import { parseWays, wayOptions } from '../ways.ts'
 

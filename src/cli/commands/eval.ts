@@ -12,7 +12,7 @@ import { number, oneOf, option, text } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { describeOptions, findDescription } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
-import { formatPercent } from '../format.ts'
+import { formatPercent } from '../../report/format.ts'
 import { isBundle } from '../paths.ts'
 
 /** The command. */

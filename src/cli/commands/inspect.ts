@@ -5,7 +5,7 @@ import { toggle } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { bindOption, parseBindings } from '../describe.ts'
 import { exitCodes } from '../exit.ts'
-import { formatBytes, formatCount } from '../format.ts'
+import { formatBytes, formatCount } from '../../report/format.ts'
 import { type LayerFacts, modelFacts } from '../model-facts.ts'
 import { formatTable, shorten } from '../terminal.ts'
 

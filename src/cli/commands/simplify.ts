@@ -6,7 +6,7 @@ import { runPasses } from '../../passes/pass.ts'
 import { option, text } from '../../util/options.ts'
 import { defineCommand } from '../command.ts'
 import { exitCodes } from '../exit.ts'
-import { formatBytes } from '../format.ts'
+import { formatBytes } from '../../report/format.ts'
 import { checkOutput, nameOf } from '../paths.ts'
 import { formatTable } from '../terminal.ts'
 

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Run } from '../../../src/report/run.ts'
-import { formatBytes, formatDuration } from '../format.ts'
+import { formatBytes, formatDuration } from '../../../src/report/format.ts'
 
 /** Notes, files, steps, environment, and the command. */
 export function Facts({ run }: { run: Run }) {

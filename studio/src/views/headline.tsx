@@ -1,6 +1,12 @@
 // The figures a reader came for: time, quality, size, work; before and after.
 import type { Run } from '../../../src/report/run.ts'
-import { formatBytes, formatCount, formatMs, formatPercent, formatRatio } from '../format.ts'
+import {
+  formatBytes,
+  formatCount,
+  formatMs,
+  formatPercent,
+  formatRatio,
+} from '../../../src/report/format.ts'
 
 /** Before and after in large type. */
 export function Headline({ run }: { run: Run }) {

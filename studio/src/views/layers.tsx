@@ -1,7 +1,7 @@
 // Per layer: what it cost, what it costs, what was done, and why not more.
 import { useState } from 'preact/hooks'
 import type { RunLayer } from '../../../src/report/run.ts'
-import { formatCount, formatMs } from '../format.ts'
+import { formatCount, formatMs } from '../../../src/report/format.ts'
 
 type Order = 'network' | 'time' | 'saving'
 

@@ -1,6 +1,6 @@
 // The whole report, top to bottom.
 import type { Run } from '../../../src/report/run.ts'
-import { formatDuration } from '../format.ts'
+import { formatDuration } from '../../../src/report/format.ts'
 import { Facts } from './facts.tsx'
 import { Headline } from './headline.tsx'
 import { Layers } from './layers.tsx'

@@ -1,6 +1,6 @@
 // Interleaved timings: a bar for the median, a whisker from the 10th to the 90th percentile.
 import type { RunComparison } from '../../../src/report/run.ts'
-import { formatMs, formatRatio } from '../format.ts'
+import { formatMs, formatRatio } from '../../../src/report/format.ts'
 
 /** One table per comparison; only figures inside one table were timed together. */
 export function Timings({ comparisons }: { comparisons: readonly RunComparison[] }) {

@@ -1,4 +1,4 @@
-// Numbers as the command line prints them.
+// Numbers as the command line and the report print them.
 
 /** Milliseconds with three significant digits. */
 export function formatMs(ms: number): string {
@@ -30,9 +30,9 @@ export function formatPercent(fraction: number): string {
   return `${(fraction * 100).toFixed(1)} %`
 }
 
-/** A ratio with two decimals: `1.83x`. */
+/** A ratio with three digits: `1.83×`. */
 export function formatRatio(ratio: number): string {
-  return `${ratio.toFixed(2)}x`
+  return `${ratio.toFixed(ratio >= 10 ? 1 : 2)}×`
 }
 
 function scaled(value: number, units: readonly string[]): string {
