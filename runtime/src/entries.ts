@@ -18,6 +18,10 @@ const formulaForm = object({ size: text, times: count, plus: integer, over: coun
 const sizedForm = object({
   dims: optional(list((value, path) => value === null || formulaForm(value, path))),
 })
+const islandsForm = object({
+  steps: list(object({ entry: optional(text), model: optional(text), takes: list(text) })),
+  outputs: list(text),
+})
 const rareForm = object({
   state: optional(list(object({ input: text, output: text }))),
   sizes: optional(
@@ -34,6 +38,7 @@ export function checkEntries(manifest: Manifest): void {
   further.forEach((entry, i) => {
     checkEntry(entry, `further[${i}].`, manifest)
   })
+  optional(islandsForm)(manifest.islands, 'islands')
   const all = [manifest, ...further].flatMap((entry) => entry.inputs)
   for (const entry of [manifest, ...further]) {
     rareForm(entry, '')
@@ -60,6 +65,10 @@ export function checkEntries(manifest: Manifest): void {
 export function chooseEntry(manifest: Manifest, inputs: Inputs, name: string | undefined): number {
   const ways: BundleEntry[] = [manifest, ...(manifest.further ?? [])]
   const names = [manifest.entry, ...ways.slice(1).map((way) => way.name)]
+  if (name === undefined && manifest.islands)
+    throw new InputError(
+      'Cannot run: parts of the bundle are ONNX models; load it with @tersor/runtime/islands',
+    )
   if (name === undefined && ways.length === 1) return 0
   const chosen =
     name === undefined ? ways.findIndex((way) => fits(way, inputs, ways)) : names.indexOf(name)

@@ -162,6 +162,20 @@ export interface BundleEntry {
   readonly sizes?: readonly BundleSize[]
 }
 
+/** The parts of a model in turn; between them values are handed on by name. */
+export interface BundleIslands {
+  readonly steps: readonly {
+    /** A compiled stage, */
+    readonly entry?: string
+    /** or an island: an ONNX model in base64. */
+    readonly model?: string
+    /** Names of the values it takes. */
+    readonly takes: readonly string[]
+  }[]
+  /** Names of the outputs of the whole. */
+  readonly outputs: readonly string[]
+}
+
 /** Everything the runtime needs to know; it begins with the usual entry. */
 export interface Manifest extends BundleEntry {
   readonly format: 'tersor-bundle'
@@ -181,6 +195,8 @@ export interface Manifest extends BundleEntry {
   readonly further?: readonly BundleEntry[]
   /** What the code calls as `env.host`, by number. */
   readonly hosts?: readonly BundleHost[]
+  /** Parts that no kernel runs; the entries are the stages between them. */
+  readonly islands?: BundleIslands
 }
 
 /** File name of the manifest in a bundle folder. */

@@ -1,7 +1,7 @@
 // @tersor/runtime: runs bundles in pages, workers and Node, without dependencies.
 import type { Pixels } from './describe.ts'
 import { InputError } from './errors.ts'
-import type { BundleInput, BundleOutput } from './format.ts'
+import type { BundleInput, BundleIslands, BundleOutput } from './format.ts'
 import { isNode, MOST_THREADS } from './host.ts'
 import type { ModelInput, OutputTensor } from './instance.ts'
 import { DISPOSED, type Spawn, startWorker } from './remote.ts'
@@ -55,6 +55,8 @@ export interface Model {
   readonly name: string
   readonly inputs: readonly BundleInput[]
   readonly outputs: readonly BundleOutput[]
+  /** Parts that another runtime runs: load such a bundle with `@tersor/runtime/islands`. */
+  readonly islands: BundleIslands | undefined
   /** How many threads share a run. */
   readonly threads: number
   /** Why there is one thread where more were asked for. */
@@ -133,7 +135,7 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
 }
 
 function modelOf({
-  manifest: { name, inputs, outputs },
+  manifest: { name, inputs, outputs, islands },
   run,
   ...how
 }: Loaded & {
@@ -149,6 +151,7 @@ function modelOf({
     name,
     inputs,
     outputs,
+    islands,
     ...how,
     run: async (given, { entry } = {}) => run(withPixels(given), entry),
   }

@@ -197,7 +197,7 @@ function pixelsFor(input: BundleInput, pixels: Pixels, images: Hands['images']):
   const { description } = input
   if (description.kind !== 'image' || images === undefined)
     throw new InputError(
-      `Cannot run: the input "${input.name}" is not described as an image; pass a tensor, or describe it when compiling`,
+      `Cannot run: the input "${input.name}" is not described as an image: pass a tensor`,
     )
   return images.imageTensor(pixels, description)
 }

@@ -2,10 +2,11 @@
 import type { CompileOptions } from '../compile/compile.ts'
 import type { EntryOptions } from '../compile/entries.ts'
 import type { Model } from '../ir/graph.ts'
+import { writeOnnx } from '../onnx/write.ts'
 import { pinInput } from '../passes/index.ts'
 import { arrayOf, sizeOf, tensor } from '../tensor/tensor.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
-import { option, type OptionsOf, text } from '../util/options.ts'
+import { type OptionsOf, option, text, toggle } from '../util/options.ts'
 
 /** Options of `tersor compile` about sizes and entries. */
 export const wayOptions = {
@@ -36,6 +37,7 @@ export const wayOptions = {
     'with --cache: the most tokens a text may begin with, an entry for each',
     'N of --cache',
   ),
+  islands: toggle('what is declined becomes ONNX models for onnxruntime, see docs/compile.md'),
 }
 
 /** Returns the model with inputs pinned, and what else the flags say. Throws OptionError. */
@@ -43,7 +45,7 @@ export function parseWays(
   model: Model,
   given: OptionsOf<typeof wayOptions>,
 ): { model: Model; options: Partial<CompileOptions> } {
-  const { maxSize, fix, state, entry, cache, prefill } = given
+  const { maxSize, fix, state, entry, cache, prefill, islands } = given
   const pinned = pairs('--fix', fix).reduce((m, [name, value]) => pin(m, name, value), model)
   if (prefill !== undefined && cache === undefined)
     throw new OptionError('--prefill says how a text begins for --cache: give that, too')
@@ -54,6 +56,7 @@ export function parseWays(
       ...(state !== undefined && { state: Object.fromEntries(pairs('--state', state)) }),
       ...(entry !== undefined && { entries: parseEntries(entry) }),
       ...(cache !== undefined && { cache: parseCache(cache, prefill) }),
+      ...(islands && { islands: writeOnnx }),
     },
   }
 }

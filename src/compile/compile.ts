@@ -1,13 +1,19 @@
 // Model → bundle: deploy passes → fixed sizes → kernels → program → memory → code.
-import { type BundleEntry, FORMAT_VERSION, type Manifest } from '@tersor/runtime/format'
+import {
+  type BundleEntry,
+  type BundleIslands,
+  FORMAT_VERSION,
+  type Manifest,
+} from '@tersor/runtime/format'
 import type { Model } from '../ir/graph.ts'
-import { CompileError, invariant } from '../util/errors.ts'
+import { CompileError, invariant, OptionError } from '../util/errors.ts'
 import { planVariants } from './emit/threads.ts'
 import type { Rounding } from './encode.ts'
 import { emitModule } from './emit/wasm.ts'
-import { type EntriesOptions, entriesOf } from './entries.ts'
+import { type Entries, type EntriesOptions, entriesOf } from './entries.ts'
 import { type BundleDescription, checkDescription, faceOf, storedHost } from './face.ts'
 import { type Fixed, fixEntry } from './fix.ts'
+import { cutIslands, islandsOf } from './islands.ts'
 import { lowerProgram } from './lower.ts'
 import { type PlacedProgram, placePrograms } from './place.ts'
 import { Pool } from './pool.ts'
@@ -35,6 +41,11 @@ export interface CompileOptions extends EntriesOptions {
   readonly storage?: Rounding
   /** Times kernels and schedules where several would do; without it estimates decide. */
   readonly tune?: Tuner
+  /**
+   * What is declined becomes small ONNX models that another runtime runs, written by this function;
+   * by default compilation fails. See `@tersor/runtime/islands`.
+   */
+  readonly islands?: (model: Model) => Uint8Array
   /** Export every kernel function by name, to time it alone. */
   readonly exportKernels?: boolean
   readonly name?: string
@@ -66,7 +77,7 @@ export interface Compiled {
 export function compile(model: Model, options: CompileOptions = {}): Compiled {
   const { fma, exportKernels = false, description } = options
   checkDescription(model, description)
-  const { entries, state: own } = entriesOf(model, options)
+  const { entries, state: own, islands } = waysOf(model, options)
   const state = { ...own, ...options.state }
   const fixed = entries.map((entry) => fixEntry(entry, options.tune))
   const pool = new Pool()
@@ -145,7 +156,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       },
     }),
     ...face,
-    ...(others.length > 0 && { entry, further: others }),
+    ...((others.length > 0 || islands) && { entry, further: others }),
+    ...(islands && { islands }),
     ...(program.hosts.length > 0 && { hosts: program.hosts.map(storedHost) }),
     ...(threads && {
       threads: { scratchAddress: threads.scratchAddress, scratchBytes: threads.scratchBytes },
@@ -159,6 +171,28 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     program,
     functions,
     report,
+  }
+}
+
+// The entries asked for; or the stages between what is declined, and that as models.
+function waysOf(
+  model: Model,
+  options: CompileOptions,
+): Entries & { readonly islands?: BundleIslands } {
+  const ways = entriesOf(model, options)
+  const [first] = ways.entries
+  if (options.islands === undefined) return ways
+  if (ways.entries.length > 1 || first!.sizes.length > 0 || options.state)
+    throw new OptionError('Islands are for one entry of fixed sizes without state')
+  const cut = cutIslands(model, first!.bindings)
+  if (cut === undefined) return ways
+  const stages = cut.stages.filter((stage) => stage !== undefined)
+  if (stages.length === 0)
+    throw new CompileError(`Cannot compile "${model.graph.name}": no kernel runs any of its nodes`)
+  return {
+    entries: stages,
+    state: {},
+    islands: islandsOf(cut, model, options.islands),
   }
 }
 

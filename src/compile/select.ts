@@ -206,7 +206,17 @@ function isPlanesOnly(offer: Offer, offers: readonly { readonly offer: Offer }[]
   return isIn(offer, 'chw') && others.every((other) => isIn(other.offer, 'chw'))
 }
 
-/** Throws one CompileError that names every declined node with its reasons. */
+/** Nodes that no kernel runs, by their names in the model that was given. */
+export class DeclinedError extends CompileError {
+  readonly nodes: readonly { readonly node: string; readonly reason: string }[]
+
+  constructor(message: string, nodes: DeclinedError['nodes']) {
+    super(message)
+    this.nodes = nodes
+  }
+}
+
+/** Throws one DeclinedError that names every declined node with its reasons. */
 export function throwDeclined(
   declined: Selection['declined'],
   origins: ReadonlyMap<string, string> = new Map(),
@@ -218,7 +228,13 @@ export function throwDeclined(
     return `"${origin ?? name}" (${what}): ${reasons.join('; ') || 'no kernel computes this op'}`
   })
   const count = lines.length === 1 ? 'one node' : `${lines.length} nodes`
-  throw new CompileError(`Cannot compile ${count} for wasm:\n  ${lines.join('\n  ')}`)
+  throw new DeclinedError(
+    `Cannot compile ${count} for wasm:\n  ${lines.join('\n  ')}`,
+    declined.map(({ node, reasons }) => ({
+      node: origins.get(nodeName(node)) ?? nodeName(node),
+      reason: reasons.join('; ') || `no kernel computes ${opName(node)}`,
+    })),
+  )
 }
 
 /** Returns what a node is called in reports: its name, or that of its first output. */
