@@ -48,6 +48,11 @@ describe('conv-gemm-f32', () => {
     { c: 24, o: 13, size: [2, 2], kernel: [2, 2] },
     { c: 24, o: 40, size: [1, 1], kernel: [1, 1] },
     { c: 7, o: 36, size: [2, 2], kernel: [1, 1] },
+    // Weights beyond the first-level cache: short rows share tiles, the last rows stand alone.
+    { c: 64, o: 74, size: [7, 7], kernel: [1, 1] },
+    { c: 60, o: 80, size: [5, 9], kernel: [3, 1], pads: [1, 0, 1, 0] },
+    // A beyond three times the cache: blocks of pixels.
+    { c: 300, o: 20, size: [6, 8], kernel: [1, 1] },
     {
       c: 2,
       o: 4,

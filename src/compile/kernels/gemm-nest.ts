@@ -19,7 +19,7 @@ import {
 } from '../tile/build.ts'
 import type { Address, TileStatement } from '../tile/nodes.ts'
 import { type Panels, packedBytes } from './gemm-panels.ts'
-import { type GemmSchedule, mostRows, tileRows, USUAL } from './gemm-tiles.ts'
+import { type GemmSchedule, mostRows, tileRows, tileTime, USUAL } from './gemm-tiles.ts'
 import { applyEpilogue, type Epilogue } from './epilogue.ts'
 
 /** A loop around the tile: bytes that one step moves in A, in the output, and in each value operand. */
@@ -75,6 +75,13 @@ export interface GemmNest {
 const WEIGHTS_IN_CACHE = 16384
 /** Bytes of A that stay there while panels pass by; with more than three times that A is cut into blocks. */
 const PIXELS_IN_CACHE = 16384
+
+/** Rows longer than this lose little at their end. */
+const SHORT_ROW = 16
+/** Steps of the innermost loop over taps that keep it short. */
+const SHORT_RUN = 32
+/** What several rows together must gain: each tile of theirs is code of its own. */
+const WORTH_CODE = 0.95
 
 /** Returns how many reduction steps the taps make. */
 export function depthOf(taps: readonly TapLoop[]): number {
@@ -156,17 +163,58 @@ function panelStatements(
     const panelBytes = group.width * 4 * (nest.direct ? 1 : depth + 1)
     const offset = weightsStart
     weightsStart += panelBytes * group.count
-    const tile = new Tile(nest, { names, prefix, group, offset, panelBytes })
+    const context = { names, prefix, group, offset, panelBytes }
     // Only the last panel can hold the channels that do not fill a vector.
     const ragged = nest.channels % 4 !== 0 && group === panels.at(-1)
     const full = ragged ? group.count - 1 : group.count
-    const rows = (body: readonly TileStatement[]) => wrap(split, outer.length, body)
+    const rows = (fixed: number | undefined): readonly TileStatement[] => {
+      const tile = new Tile(nest, context)
+      const together = split < outer.length ? rowsTogether(nest, group.width) : 1
+      if (together === 1) return wrap(split, outer.length, tile.row(fixed))
+      const last = outer.length - 1
+      const rest = outer[last]!.count % together
+      const whole = outer[last]!.count - rest
+      const below = new Tile(shiftRows(nest, whole), context)
+      return wrap(split, last, [
+        loop(names[last]!, whole, tile.row(fixed, together), together),
+        loop(names[last]!, rest, below.row(fixed)),
+      ])
+    }
     return [
-      ...(full > 0 ? [loop(`${prefix}p`, full, rows(tile.row(undefined)))] : []),
-      ...(ragged ? rows(tile.row(full)) : []),
+      ...(full > 0 ? [loop(`${prefix}p`, full, rows(undefined))] : []),
+      ...(ragged ? rows(full) : []),
     ]
   })
   return wrap(0, split, body)
+}
+
+// Around short runs sums are moved about more than they are used: fewer fit (7×7 over three channels).
+function rowLimit({ taps, schedule = USUAL }: GemmNest): number {
+  const isShort = taps.length > 1 && taps.at(-1)!.count < SHORT_RUN
+  return isShort ? Math.min(schedule.rows, 5) : schedule.rows
+}
+
+// How many rows share tiles: short ones, whose length leaves tiles with few sums.
+function rowsTogether(nest: GemmNest, width: number): number {
+  const { outer, pixels, fma } = nest
+  const { count, weights, channels } = outer.at(-1)!
+  if (weights || channels || pixels.count > SHORT_ROW) return 1
+  const time = (rows: number) =>
+    tileTime(rows * pixels.count, width, { fma, limit: rowLimit(nest) })
+  const timeOf = (together: number) =>
+    Math.floor(count / together) * time(together) + (count % together) * time(1)
+  const options = [2, 3, 4].filter((together) => together <= count)
+  return options.reduce((best, n) => (timeOf(n) < timeOf(best) * WORTH_CODE ? n : best), 1)
+}
+
+function shiftRows(nest: GemmNest, rows: number): GemmNest {
+  const row = nest.outer.at(-1)!
+  return {
+    ...nest,
+    a: moved(nest.a, rows * row.a),
+    out: moved(nest.out, rows * row.out),
+    operands: nest.operands.map((o, i) => moved(o, rows * row.operands[i]!)),
+  }
 }
 
 // Rows that follow each other without a gap become one row.
@@ -221,16 +269,20 @@ class Tile {
     this.#context = context
   }
 
-  /** All pixels of a row; `fixed` = the one panel to compute, instead of the loop's. */
-  row(fixed: number | undefined): TileStatement[] {
-    const { pixels, fma, schedule = USUAL } = this.#nest
+  /** All pixels of a row, or of several; `fixed` = the one panel to compute, instead of the loop's. */
+  row(fixed: number | undefined, together = 1): TileStatement[] {
+    const { pixels, fma } = this.#nest
     const { prefix, group } = this.#context
     const x = `${prefix}x`
     const statements: TileStatement[] = []
-    const sizes = tileRows(pixels.count, group.width, { fma, limit: schedule.rows })
+    const sizes = tileRows(pixels.count * together, group.width, {
+      fma,
+      limit: rowLimit(this.#nest),
+    })
     for (let first = 0; sizes.length > 0; ) {
       const rows = sizes[0]!
-      const count = sizes.filter((size) => size === rows).length
+      // Tiles across the end of a row are no loop.
+      const count = together > 1 ? 1 : sizes.filter((size) => size === rows).length
       sizes.splice(0, count)
       const where = { rows, fixed, first, ...(count > 1 && { x }) }
       const body = this.#tile(where)
@@ -253,7 +305,9 @@ class Tile {
         statements.push(set(sum(m, v), m === 0 ? bias : get(sum(0, v))))
       }
     const depths = taps.map((_, i) => `${prefix}k${i}`)
-    const a = this.#a(x, first, depths)
+    const a = this.#a(x, depths)
+    const { a: byPixel } = this.#nest.pixels
+    const byRow = this.#nest.outer.at(-1)?.a ?? 0
     const row = this.#weightRow(fixed, depths)
     const weightAt = (v: number) =>
       loadLanes(shift(row, v * 16), this.#nest.direct ? this.#lanes(fixed, v) : 4)
@@ -261,7 +315,7 @@ class Tile {
     // A panel row is held in registers while the pixels use it; one pixel reads it in place.
     if (rows > 1) for (let v = 0; v < vectors; v++) step.push(set(`w${v}`, weightAt(v)))
     for (let m = 0; m < rows; m++) {
-      step.push(set('a', loadSplat(shift(a, m * this.#nest.pixels.a))))
+      step.push(set('a', loadSplat(shift(a, this.#along(first + m, byPixel, byRow)))))
       for (let v = 0; v < vectors; v++) {
         const weight = rows > 1 ? get(`w${v}`) : weightAt(v)
         step.push(set(sum(m, v), madd(get('a'), weight, get(sum(m, v)))))
@@ -298,7 +352,13 @@ class Tile {
       : Math.min(4, this.#nest.channels - start - fixed * width - v * 4)
   }
 
-  #a(x: string | undefined, first: number, depths: readonly string[]): Address {
+  // Bytes from the first pixel of a row to another, which may lie in a row below.
+  #along(pixel: number, byPixel: number, byRow: number): number {
+    const { count } = this.#nest.pixels
+    return (pixel % count) * byPixel + Math.floor(pixel / count) * byRow
+  }
+
+  #a(x: string | undefined, depths: readonly string[]): Address {
     const { a, outer, pixels, taps } = this.#nest
     const strides: Record<string, number> = { ...a.strides }
     outer.forEach((l, i) => {
@@ -308,7 +368,7 @@ class Tile {
       strides[depths[i]!] = tap.a
     })
     if (x !== undefined) strides[x] = pixels.a
-    return at(a.base, a.offset + first * pixels.a, strides)
+    return at(a.base, a.offset, strides)
   }
 
   #weights(fixed: number | undefined, bytes: number): Address {
@@ -376,6 +436,7 @@ class Tile {
     if (x !== undefined && pixel !== 0) strides[x] = pixel
     if (fixed === undefined) strides[`${prefix}p`] = group.width * 4
     const channel = (group.start + (fixed ?? 0) * group.width) * 4
-    return at(place.base, place.offset + channel + first * pixel, strides)
+    const along = this.#along(first, pixel, steps.at(-1) ?? 0)
+    return at(place.base, place.offset + channel + along, strides)
   }
 }

@@ -51,8 +51,7 @@ export function tileRows(
 ): number[] {
   if (count <= 0) return []
   const most = width === 8 ? Math.min(limit, mostRows(width, fma)) : mostRows(width, fma)
-  // Between equal times the fewer tiles.
-  const timeOf = (rows: number) => Math.max(rows * (width / 4), LATENCY[kindOf(fma)]) + 0.1
+  const timeOf = (rows: number) => timeOfTile(rows, width, fma)
   const bulk = Math.max(0, Math.floor(count / most) - 3)
   const left = count - bulk * most
   const best: { time: number; rows: number }[] = [{ time: 0, rows: 0 }]
@@ -67,4 +66,18 @@ export function tileRows(
   const sizes = new Array<number>(bulk).fill(most)
   for (let n = left; n > 0; n -= best[n]!.rows) sizes.push(best[n]!.rows)
   return sizes.sort((a, b) => b - a)
+}
+
+/** Returns how long a row takes, in units that only compare. */
+export function tileTime(
+  count: number,
+  width: number,
+  how: { readonly fma: boolean; readonly limit?: number },
+): number {
+  return tileRows(count, width, how).reduce((sum, n) => sum + timeOfTile(n, width, how.fma), 0)
+}
+
+// Between equal times the fewer tiles.
+function timeOfTile(rows: number, width: number, fma: boolean): number {
+  return Math.max(rows * (width / 4), LATENCY[kindOf(fma)]) + 0.1
 }
