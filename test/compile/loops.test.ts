@@ -3,6 +3,7 @@ import { load } from '@tersor/runtime'
 import { describe, expect, it } from 'vitest'
 import { compile } from '../../src/compile/compile.ts'
 import { emitC } from '../../src/compile/emit/c.ts'
+import { interpretProgram } from '../../src/compile/tile/interpret-program.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import {
   type Graph,
@@ -158,6 +159,33 @@ describe('loops', () => {
       const scan = { ...node('Scan', ['x', 'steps'], ['end', 'trace']), attributes }
       const model = around(scan, [value('end'), value('trace', 'float32', [3, 4])], [])
       await expectReference(model, ['x', 'steps'])
+    }
+  })
+
+  it('compute in the interpreter what they compute in WASM, rows beyond the end included', () => {
+    const b = new GraphBuilder()
+    const [table, index] = [b.input('table', 'float32', [5, 2]), b.input('index', 'int64', [3])]
+    b.output(b.op('Gather', [table, index]), 'y')
+    const models = [counted(), b.build()]
+    for (const model of models) {
+      const { code, program, functions, manifest } = compile(model, { fma: false })
+      const pages = Math.ceil(program.memoryBytes / 65536)
+      const memory = new WebAssembly.Memory({ initial: pages })
+      const oracle = new ArrayBuffer(pages * 65536)
+      for (const buffer of [memory.buffer, oracle]) {
+        new Uint8Array(buffer).set(program.constants, program.constantsAddress)
+        for (const { address, shape, storage } of manifest.inputs) {
+          const size = shape.reduce((product, dim) => product * dim, 1)
+          const values = Array.from({ length: size }, (_, i) => [0.25 * i, -1, 7][i % 3]!)
+          if (storage === 'int32') new Int32Array(buffer, address).set([-1, 99, -99])
+          else new Float32Array(buffer, address).set(values)
+        }
+      }
+      const module = new WebAssembly.Module(code as BufferSource)
+      const { exports } = new WebAssembly.Instance(module, { env: { memory } })
+      ;(exports.run as () => void)()
+      interpretProgram(program.entries[0]!.run, oracle, { functions })
+      expect(new Uint8Array(memory.buffer)).toEqual(new Uint8Array(oracle))
     }
   })
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { BundleError, InputError, load } from '@tersor/runtime'
 import { HASH_BLOCK, packSingleFile } from '@tersor/runtime/format'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
-import { interpret } from '../../src/compile/tile/interpret.ts'
+import { interpretProgram } from '../../src/compile/tile/interpret-program.ts'
 import { createRandom, deriveSeed, type Random } from '../../src/util/random.ts'
 import { mutate } from './fuzz.ts'
 import { randomNetwork } from './random-network.ts'
@@ -54,15 +54,7 @@ export async function checkRight(compiled: Compiled, seed: number): Promise<stri
   const before = new Uint8Array(oracle.slice(0))
   const made = await WebAssembly.instantiate(code as Uint8Array<ArrayBuffer>, { env: { memory } })
   ;(made.instance.exports.run as () => void)()
-  for (const step of program.entries[0]!.run) {
-    const all = new Uint8Array(oracle)
-    if (step.kind === 'call')
-      interpret(functions.find(({ name }) => name === step.function)!, oracle, step.args)
-    else if (step.kind === 'clear') all.fill(0, step.address, step.address + step.bytes)
-    else if (step.kind === 'copy' && step.row === undefined)
-      all.copyWithin(step.to, step.from, step.from + step.bytes)
-    else throw new Error(`the interpreter of programs knows no ${step.kind}`)
-  }
+  interpretProgram(program.entries[0]!.run, oracle, { functions })
   const [found, expected] = [new Uint8Array(bytes), new Uint8Array(oracle)]
   const differs = found.findIndex((byte, i) => byte !== expected[i])
   if (differs >= 0) return `byte ${differs} is ${found[differs]}, not ${expected[differs]}`
