@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { OptionError } from '../util/errors.ts'
 
+const limit = z.object({ structure: z.string(), level: z.number().int().nonnegative() })
+
 /** What to keep of each unit class, and which tensors get a sparsity structure. */
 export const planSchema = z.strictObject({
   format: z.literal(1),
@@ -9,7 +11,11 @@ export const planSchema = z.strictObject({
   keep: z.record(z.string(), z.number().int().nonnegative()),
   /** Weight name → structure and level (an index into the structure's levels, 0 = dense). */
   mask: z
-    .record(z.string(), z.object({ structure: z.string(), level: z.number().int().nonnegative() }))
+    .record(
+      z.string(),
+      // `also` holds further structures that the same weight has to take: zero where any of them is.
+      limit.extend({ also: z.array(limit).optional() }),
+    )
     .default({}),
 })
 

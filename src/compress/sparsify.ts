@@ -12,7 +12,7 @@ import { scoreElements } from './score.ts'
 import { drive } from './solvers/drive.ts'
 import { scoringOf } from './solvers/scoring.ts'
 import type { Masks, Solver, Target } from './solvers/solver.ts'
-import { targetsOf } from './solvers/targets.ts'
+import { limitsOf, targetsOf } from './solvers/targets.ts'
 import { findUnits, type UnitMap } from './units.ts'
 
 /** A training run that ends in a sparse model. */
@@ -96,13 +96,19 @@ function unitsOf(targets: readonly Target[], masks: Masks): Record<string, numbe
 }
 
 function planOfTargets(plan: Plan, targets: readonly Target[], keep: readonly number[]): Plan {
-  const reached = { ...plan, keep: { ...plan.keep }, mask: { ...plan.mask } }
+  const counts = { ...plan.keep }
+  const levels = new Map<string, number[]>()
   targets.forEach(({ kind, name, stage }, i) => {
     const { amount } = stage(keep[i]!)
-    if (kind === 'keep') reached.keep[name] = amount
-    else reached.mask[name] = { ...reached.mask[name]!, level: amount }
+    if (kind === 'keep') counts[name] = amount
+    else levels.set(name, [...(levels.get(name) ?? []), amount])
   })
-  return reached
+  const mask = Object.entries(plan.mask).map(([name, entry]) => {
+    const reached = limitsOf(entry).map((limit, i) => ({ ...limit, level: levels.get(name)![i]! }))
+    const [first, ...also] = reached
+    return [name, { ...first!, ...(also.length > 0 && { also }) }] as const
+  })
+  return { ...plan, keep: counts, mask: Object.fromEntries(mask) }
 }
 
 function digestOf(observed: Observed): string {

@@ -103,3 +103,35 @@ describe.each(structures.all.map(({ name }, s) => [name, s] as const))('%s', (st
     })
   })
 })
+
+it('meets several structures on one weight at once, under every solver', () => {
+  const plan: Plan = {
+    format: 1,
+    keep: {},
+    mask: {
+      'conv.weight': {
+        structure: 'pattern',
+        level: 1,
+        also: [
+          {
+            structure: 'kernel/2',
+            level: structures.named('kernel/2').levels([12, 8, 3, 3]).length >> 1,
+          },
+        ],
+      },
+    },
+  }
+  const score = (name: string) => start[name]!.map((value) => value * value)
+  const targets = targetsOf(model, plan, { units, score })
+  expect(targets.map(({ name }) => name)).toEqual(['conv.weight', 'conv.weight'])
+  for (const solver of solvers.all) {
+    if (solver.decides) continue
+    const { masks } = solve(solver, { ...taskOf('element', criteria.named('magnitude')), targets })
+    const mask = masks['conv.weight']!
+    const perKernel = Array.from({ length: 96 }, (_, k) =>
+      mask.slice(9 * k, 9 * k + 9).reduce((sum, bit) => sum + bit, 0),
+    )
+    expect(perKernel.filter((count) => count === 4)).toHaveLength(Math.round(96 * targets[1]!.keep))
+    expect(perKernel.every((count) => count === 0 || count === 4)).toBe(true)
+  }
+})

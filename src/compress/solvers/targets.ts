@@ -27,19 +27,27 @@ export function targetsOf(model: Model, plan: Plan, options: TargetOptions): Tar
   const { units, score } = options
   checkPlan(units, plan)
   const known = maskables(units, (weight) => model.weights.get(weight).shape)
-  const masked = Object.entries(plan.mask).map(([weight, { structure, level }]) => {
+  const masked = Object.entries(plan.mask).flatMap(([weight, entry]) => {
     const found = known.get(weight)
     if (found === undefined)
       throw new OptionError(
         `Cannot mask "${weight}": it is no weight of a convolution, matrix product or embedding${didYouMean(weight, known.keys())}`,
       )
-    return structureTarget(found, structures.named(structure), { level, values: score(weight) })
+    const values = score(weight)
+    return limitsOf(entry).map(({ structure, level }) =>
+      structureTarget(found, structures.named(structure), { level, values }),
+    )
   })
   const counted = Object.entries(plan.keep).flatMap(([name, keep]) => {
     const found = classNamed(units, name)
     return keep === found.size ? [] : [unitTarget(model, found, { keep, units })]
   })
   return [...masked, ...counted]
+}
+
+/** Returns every structure that a weight has to take. */
+export function limitsOf({ structure, level, also = [] }: Plan['mask'][string]) {
+  return [{ structure, level }, ...also]
 }
 
 function structureTarget(
@@ -124,7 +132,7 @@ function groupsOf(model: Model, { members }: UnitClass): Record<string, Int32Arr
   const groups: Record<string, Int32Array> = {}
   for (const { weight, axis, role, units } of members) {
     const { shape, dtype } = model.weights.get(weight)
-    if (role !== 'producer' || dtype !== 'float32') continue
+    if ((role !== 'producer' && role !== 'both') || dtype !== 'float32') continue
     const group = groups[weight] ?? new Int32Array(sizeOf(shape)).fill(-1)
     const inner = sizeOf(shape.slice(axis + 1))
     for (let i = 0; i < group.length; i++) {
