@@ -12,6 +12,8 @@ import type { FuzzMessage, FuzzTask } from './lib/fuzz-worker.ts'
 
 /** Mutants between two saved states. */
 const STRETCH = 20_000
+/** Mutants at once: they wait for hashes and for the compiler of the engine. */
+const LANES = 16
 /** Longest time without a sign of life; a mutant takes about a millisecond. */
 const PATIENCE_MS = 4000
 
@@ -66,10 +68,11 @@ async function main(): Promise<void> {
   if (state.failures.length > 0) process.exitCode = 1
 }
 
-// Runs some mutants in a worker; ends it where one of them does not come back, and goes on behind it.
-async function stretch(state: State, seed: number, count: number): Promise<void> {
+// Runs some mutants in a worker. Ends it where one of those at once does not come back, runs these one
+// by one, and leaves the rest to the next stretch.
+async function stretch(state: State, seed: number, count: number, lanes = LANES): Promise<void> {
   const sign = new Int32Array(new SharedArrayBuffer(12)).fill(-1)
-  const task: FuzzTask = { from: state.altered, count, seed, sign }
+  const task: FuzzTask = { from: state.altered, count, seed, lanes, sign }
   const worker = startWorker('lib/fuzz-worker', import.meta.url, { workerData: task })
   const isDone = await new Promise<boolean>((resolve, reject) => {
     let last = -1
@@ -86,8 +89,15 @@ async function stretch(state: State, seed: number, count: number): Promise<void>
   })
   await worker.terminate()
   const [index, refused, ran] = sign as unknown as [number, number, number]
-  state.altered = isDone ? index : index + 1
+  state.altered = index
   state.refused += refused
   state.ran += ran
-  if (!isDone) state.endless.push(index)
+  if (isDone) return
+  if (lanes > 1) {
+    const end = Math.min(index + lanes, task.from + count)
+    while (state.altered < end) await stretch(state, seed, end - state.altered, 1)
+  } else {
+    state.endless.push(index)
+    state.altered++
+  }
 }

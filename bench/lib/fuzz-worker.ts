@@ -12,7 +12,9 @@ export interface FuzzTask {
   readonly from: number
   readonly count: number
   readonly seed: number
-  /** It writes here: the mutant at hand, how many were refused, how many ran. */
+  /** How many at once. */
+  readonly lanes: number
+  /** It writes here: the first mutant of those at hand, how many before were refused, how many ran. */
   readonly sign: Int32Array
 }
 

@@ -63,18 +63,18 @@ function sameWords(a: Int32Array, b: Int32Array): boolean {
   return a.every((word, i) => word === b[i])
 }
 
-/** A bit per word, then the words that are not zero. */
-function encodeMask(words: Int32Array): Encoded {
+/** A bit per word, then the words that are not zero; undefined where too few are zero to gain. */
+function encodeMask(words: Int32Array): Encoded | undefined {
   const start = Math.ceil(words.length / 32)
   let kept = start
-  for (const word of words) if (word !== 0) kept++
+  for (let i = 0; i < words.length; i++) if (words[i] !== 0) kept++
+  if (kept >= words.length) return undefined
   const all = new Int32Array(kept)
-  let next = start
-  words.forEach((word, i) => {
-    if (word === 0) return
+  for (let i = 0, next = start; i < words.length; i++) {
+    if (words[i] === 0) continue
     all[i >> 5]! |= 1 << (i & 31)
-    all[next++] = word
-  })
+    all[next++] = words[i]!
+  }
   return { codec: 'mask', stored: bytesOf(all), words }
 }
 
@@ -94,38 +94,38 @@ function encodeSteps(words: Int32Array): Encoded {
   return { codec: 'steps', stored: withList(values, Uint8Array.from(codes)), words }
 }
 
-/** Half precision, rounded to nearest; undefined beyond its range. */
+/** Half precision, rounded to nearest, ties to even; undefined beyond its range. */
 function encodeHalf(words: Int32Array): Encoded | undefined {
   const floats = floatsOf(words)
   const codes = new Uint16Array(words.length)
-  const decoded = new Float32Array(words.length)
+  const decoded = new Int32Array(words.length)
+  const values = floatsOf(decoded)
   for (let i = 0; i < words.length; i++) {
-    const value = floats[i]!
-    const size = Math.abs(value)
-    if (!(size < 65520)) return undefined
-    // The spacing of halves around the value; below 2^-14 it stays.
-    const spacing = 2 ** (Math.max(-14, Math.floor(Math.log2(size || 1e-9))) - 10)
-    const rounded = roundToEven(size / spacing) * spacing
-    decoded[i] = Object.is(Math.sign(value), -0) || value < 0 ? -rounded : rounded
-    codes[i] = halfBits(decoded[i]!)
+    const word = words[i]!
+    const size = Math.abs(floats[i]!)
+    if (!(size < HALF_LIMIT)) return undefined
+    const bits =
+      size < HALF_NORMAL
+        ? roundToEven(size * 2 ** 24)
+        : // 13 bits less of mantissa, and an exponent that counts from 15 instead of 127.
+          (((word & 0x7fffffff) + 0xfff + ((word >> 13) & 1)) >> 13) - (112 << 10)
+    const code = bits | ((word >>> 16) & 0x8000)
+    codes[i] = code
+    decoded[i] = ((code & 0x7fff) << 13) | ((code & 0x8000) << 16)
+    values[i]! *= 2 ** 112
   }
-  return { codec: 'f16', stored: bytesOf(codes), words: wordsOf(decoded) }
+  return { codec: 'f16', stored: bytesOf(codes), words: decoded }
 }
+
+/** Values from here on round to infinity. */
+const HALF_LIMIT = 65520
+/** Below it halves have one spacing. */
+const HALF_NORMAL = 2 ** -14
 
 function roundToEven(x: number): number {
   const low = Math.floor(x)
   const rest = x - low
   return rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low
-}
-
-const probe = new Float32Array(1)
-const probeWord = new Int32Array(probe.buffer)
-
-// Of a number that is a half: exponents differ by 112, mantissas by 13 bits.
-function halfBits(value: number): number {
-  probe[0] = Math.abs(value) * 2 ** -112
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0
-  return sign | (probeWord[0]! >> 13)
 }
 
 /** A scale for every run, then signed bytes. */

@@ -145,10 +145,10 @@ function changeOf(words: Int32Array, { words: found }: Encoded): number {
   if (found === words) return 0
   const [given, decoded] = [floatsOf(words), floatsOf(found)]
   let [most, change] = [0, 0]
-  given.forEach((value, i) => {
-    most = Math.max(most, Math.abs(value))
-    change = Math.max(change, Math.abs(decoded[i]! - value))
-  })
+  for (let i = 0; i < given.length; i++) {
+    most = Math.max(most, Math.abs(given[i]!))
+    change = Math.max(change, Math.abs(decoded[i]! - given[i]!))
+  }
   return most > 0 ? change / most : 0
 }
 

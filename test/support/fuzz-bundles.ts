@@ -189,10 +189,10 @@ function alter(manifest: Loose, { paths }: FuzzBase, random: Random): void {
         owner[key] = value + [1, -1, 4, -4, 64, -64, 65536, 2 ** 31][random.integer(8)]!
         break
       }
-      owner[key] = HOSTILE[random.integer(HOSTILE.length)]
+      owner[key] = structuredClone(HOSTILE[random.integer(HOSTILE.length)])
       break
     default:
-      owner[key] = HOSTILE[random.integer(HOSTILE.length)]
+      owner[key] = structuredClone(HOSTILE[random.integer(HOSTILE.length)])
   }
 }
 
@@ -208,8 +208,9 @@ function sha256(bytes: Uint8Array): string {
 const MOST_INPUT = 1 << 20
 
 /**
- * Loads and runs mutants `from` up to `from + count` of a seed. `onStart` is told before each one, so
- * that a watchdog knows which one does not come back, and what became of those before.
+ * Loads and runs mutants `from` up to `from + count` of a seed, `lanes` at once. `onStart` is told before
+ * those that start together, so that a watchdog knows which ones do not come back, and what became of
+ * those before.
  */
 export async function fuzzBundles(
   bases: readonly FuzzBase[],
@@ -217,28 +218,39 @@ export async function fuzzBundles(
     from: number
     count: number
     seed: number
+    lanes?: number
     onStart?: (index: number, soFar: BundleFuzz) => void
   },
 ): Promise<BundleFuzz> {
-  const { from, count, seed, onStart } = options
+  const { from, count, seed, lanes = 16, onStart } = options
   const result: BundleFuzz = { refused: 0, ran: 0, failures: [] }
-  for (let index = from; index < from + count; index++) {
+  for (let index = from; index < from + count; index += lanes) {
     onStart?.(index, result)
-    const random = createRandom(deriveSeed(seed, `bundle ${index}`))
-    const { kind, file } = mutant(bases[random.integer(bases.length)]!, random)
-    try {
-      const model = await load(file)
-      const inputs = model.inputs.map(({ name, shape, dtype }) => {
-        const size = shape.reduce((product, dim) => product * dim, 1)
-        const data = new Array<number>(Math.min(size, MOST_INPUT)).fill(0.25)
-        return [name, dtype === 'float32' ? Float32Array.from(data) : data] as const
-      })
-      await model.run(Object.fromEntries(inputs))
-      result.ran++
-    } catch (error) {
-      if (error instanceof BundleError || error instanceof InputError) result.refused++
-      else result.failures.push({ index, kind, error: (error as Error).stack ?? String(error) })
-    }
+    const together = Math.min(lanes, from + count - index)
+    const outcomes = await Promise.all(
+      Array.from({ length: together }, (_, i) => tryMutant(bases, index + i, seed)),
+    )
+    for (const outcome of outcomes)
+      if (typeof outcome === 'string') result[outcome]++
+      else result.failures.push(outcome)
   }
   return result
+}
+
+async function tryMutant(bases: readonly FuzzBase[], index: number, seed: number) {
+  const random = createRandom(deriveSeed(seed, `bundle ${index}`))
+  const { kind, file } = mutant(bases[random.integer(bases.length)]!, random)
+  try {
+    const model = await load(file)
+    const inputs = model.inputs.map(({ name, shape, dtype }) => {
+      const size = shape.reduce((product, dim) => product * dim, 1)
+      const data = new Array<number>(Math.min(size, MOST_INPUT)).fill(0.25)
+      return [name, dtype === 'float32' ? Float32Array.from(data) : data] as const
+    })
+    await model.run(Object.fromEntries(inputs))
+    return 'ran'
+  } catch (error) {
+    if (error instanceof BundleError || error instanceof InputError) return 'refused'
+    return { index, kind, error: (error as Error).stack ?? String(error) }
+  }
 }
