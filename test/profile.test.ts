@@ -144,6 +144,11 @@ describe('masks', () => {
     expect(maskedTime(curve, 0.375, 1)).toBe(6)
     expect(maskedTime(curve, 0.25, 0.625)).toBe(2.5)
     expect(maskedTime(curve, 0.5, 0.125)).toBe(1.5)
+    const none = Number.POSITIVE_INFINITY
+    const wide = { ...curve, narrowMs: [none, none] }
+    expect([maskedTime(wide, 0.25, 0.75), maskedTime(wide, 0.25, 0.5)]).toEqual([3, none])
+    const slow = { ...wide, fullMs: [none, 4] }
+    expect([maskedTime(slow, 0.375, 0.75), maskedTime(slow, 0.25, 1)]).toEqual([none, 4])
   })
 
   it('a sparser plan never costs more, and what is not faster is not offered', async () => {

@@ -57,7 +57,10 @@ describe('the straight line', () => {
   it('gives a smaller model that ONNX Runtime and the bundle run alike', async () => {
     const kept = (of: typeof model) => {
       const values = of.graph.constants.map(({ name }) => of.weights.get(name).data)
-      return values.reduce((sum, data) => sum + Array.from(data).filter((v) => v !== 0).length, 0)
+      return values.reduce(
+        (sum, data) => sum + Array.from(data as ArrayLike<number>).filter((v) => v !== 0).length,
+        0,
+      )
     }
     expect(kept(result.small)).toBeLessThan(0.95 * kept(result.original))
     const feeds = randomFeeds(result.small, 7, { bindings: { batch: 1 } })

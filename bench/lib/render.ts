@@ -4,6 +4,7 @@ import type {
   KernelsResult,
   ModelsResult,
   PapersResult,
+  PlansResult,
   Result,
   ResultSize,
   ResultTiming,
@@ -27,6 +28,8 @@ export function renderResults(results: ReadonlyMap<string, Result>): string {
         return compressSection(name, result)
       case 'papers':
         return papersSection(name, result)
+      case 'plans':
+        return plansSection(name, result)
       default:
         return result satisfies never
     }
@@ -224,6 +227,24 @@ function papersSection(name: string, result: PapersResult): string {
     `## ${name}: what the papers claim, checked at our scale`,
     `${held} of ${rows.length} claims hold. Mean ± standard deviation over seeds (lowest to highest); ${device.cpu}, Node ${device.node}, ${engines.map((one) => `${one.name} ${one.version}`).join(', ')}${revision ? `, commit ${revision}` : ''}. Written by \`npm run bench:papers\`.`,
     table(['paper', 'claim', 'our check', 'figures', 'verdict'], rows),
+  ].join('\n\n')
+}
+
+function plansSection(name: string, result: PlansResult): string {
+  const rows = result.rows.map(
+    ({ model, wholeMs, points, measuredPoints, tableMs, planMs, plans }) => {
+      const off = plans.map(({ predictedMs, measuredMs }) => predictedMs / measuredMs - 1)
+      const mean = off.reduce((sum, value) => sum + Math.abs(value), 0) / off.length
+      const range = `${percent(Math.min(...off))} to ${percent(Math.max(...off))}`
+      const table = `${(tableMs / 1000).toFixed(1)} s, ${measuredPoints} of ${points} points measured`
+      return [model, ms(wholeMs), table, `${(planMs / 1000).toFixed(1)} s`, percent(mean), range]
+    },
+  )
+  return [
+    `## ${name}: plans priced and measured`,
+    facts(result),
+    `Ten random plans each, of widths and masks: how far the predicted time is from the measured one.`,
+    table(['model', 'now, ms', 'price table', 'planning', 'off by', 'range'], rows),
   ].join('\n\n')
 }
 

@@ -149,12 +149,41 @@ const papersResult = z.object({
   ),
 })
 
+const plansResult = z.object({
+  ...head,
+  kind: z.literal('plans'),
+  target: z.string(),
+  rows: z.array(
+    z.object({
+      model: z.string(),
+      wholeMs: z.number(),
+      layers: z.number(),
+      /** Points the prices need, and how many of them the table lacked. */
+      points: z.number(),
+      measuredPoints: z.number(),
+      /** Reading and completing the table; planning a doubled speed on it. */
+      tableMs: z.number(),
+      planMs: z.number(),
+      plans: z.array(
+        z.object({
+          masks: z.number(),
+          predictedMs: z.number(),
+          measuredMs: z.number(),
+          /** Time of the whole model ÷ time of the plan, interleaved. */
+          spread: ratio,
+        }),
+      ),
+    }),
+  ),
+})
+
 /** Any stored result. */
 export const resultSchema = z.discriminatedUnion('kind', [
   modelsResult,
   kernelsResult,
   compressResult,
   papersResult,
+  plansResult,
 ])
 
 /** Whole models on several runtimes. */
@@ -165,6 +194,8 @@ export type KernelsResult = z.infer<typeof kernelsResult>
 export type CompressResult = z.infer<typeof compressResult>
 /** Claims of papers, checked. */
 export type PapersResult = z.infer<typeof papersResult>
+/** Prices of plans against measured ones. */
+export type PlansResult = z.infer<typeof plansResult>
 /** Any result. */
 export type Result = z.infer<typeof resultSchema>
 /** One contender's time. */

@@ -3,7 +3,7 @@ import colors from 'picocolors'
 import type { Run } from '../report/run.ts'
 import { comparisonTable } from './comparison.ts'
 import { formatBytes, formatMs, formatPercent } from '../report/format.ts'
-import { formatTable, shorten, type Terminal } from './terminal.ts'
+import { clip, formatTable, shorten, type Terminal } from './terminal.ts'
 
 /** Prints layers, times, quality, goal and files. */
 export function printRun(run: Run, out: string, terminal: Terminal): void {
@@ -34,7 +34,7 @@ function layerTable({ layers }: Run): string {
       ms(before.ms),
       ms(after.ms),
       done,
-      shorten(limit, 72),
+      clip(limit, 88),
     ]),
     [2, 3],
   )

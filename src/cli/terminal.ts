@@ -90,6 +90,11 @@ export function shorten(text: string, width: number): string {
   return `${text.slice(0, width - 1 - tail)}…${text.slice(text.length - tail)}`
 }
 
+/** Cuts a sentence to a width, with an ellipsis at its end. */
+export function clip(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1).trimEnd()}…`
+}
+
 function startBar(): SingleBar {
   const bar = new SingleBar(
     {

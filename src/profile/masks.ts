@@ -151,9 +151,11 @@ export function maskedTime(curve: MaskCurve, density: number, share: number): nu
   const full = between(curve.densities, curve.fullMs, density)
   if (curve.narrow >= 1) return full
   const narrow = between(curve.densities, curve.narrowMs, density)
-  if (share < curve.narrow) return (narrow * share) / curve.narrow
-  // Where only the wide layer is faster it is until halfway.
-  if (narrow === Number.POSITIVE_INFINITY && share > (1 + curve.narrow) / 2) return full * share
+  if (share <= curve.narrow) return (narrow * share) / curve.narrow
+  // Where only one of both is faster it is until halfway.
+  const isWide = share > (1 + curve.narrow) / 2
+  if (full === Number.POSITIVE_INFINITY || narrow === Number.POSITIVE_INFINITY)
+    return isWide ? full * share : (narrow * share) / curve.narrow
   return narrow + ((full - narrow) * (share - curve.narrow)) / (1 - curve.narrow)
 }
 
