@@ -6,7 +6,8 @@ import type { UnitMap } from './units.ts'
 /** A weight that a structure can mask. */
 export interface Maskable {
   readonly weight: string
-  /** The axis of its outputs, as it is stored. */
+  /** Its shape as it is stored, and the axis of its outputs there. */
+  readonly stored: readonly number[]
   readonly axis: number
   /** Its shape with the outputs first: `[o, i, kh, kw]` or `[o, i]`; what `Structure.levels` is asked. */
   readonly shape: readonly number[]
@@ -22,15 +23,19 @@ export function maskables(
     for (const { weight, axis, role, part } of members) {
       if ((role !== 'producer' && role !== 'both') || part !== 'weight' || found.has(weight))
         continue
-      const shape = shapeOf(weight)
-      if (shape.length < 2) continue
-      found.set(weight, {
-        weight,
-        axis,
-        shape: [shape[axis]!, ...shape.filter((_, i) => i !== axis)],
-      })
+      const stored = shapeOf(weight)
+      if (stored.length < 2) continue
+      found.set(weight, { weight, stored, axis, shape: turnedShape(stored, axis) })
     }
   return found
+}
+
+/** Returns a stored shape with the outputs first; `[1, outputs, inputs]` (a recurrent cell's) is a matrix. */
+export function turnedShape(stored: readonly number[], axis: number): number[] {
+  const rest = stored.filter((_, i) => i !== axis)
+  return stored.length === 3 && axis === 1 && stored[0] === 1
+    ? [stored[1]!, stored[2]!]
+    : [stored[axis]!, ...rest]
 }
 
 /**
@@ -64,7 +69,7 @@ export function outputsFirst(score: FloatTensor, axis: number): FloatTensor {
   eachTurned(shape, axis, (stored, turned) => {
     data[turned] = values[stored]!
   })
-  return floats([shape[axis]!, ...shape.filter((_, i) => i !== axis)], data)
+  return floats(turnedShape(shape, axis), data)
 }
 
 /** Calls `visit` with the place of every element as stored and with the outputs first. */

@@ -51,6 +51,10 @@ export function scoreElements(
   { name, weight, observed = {} }: { name: string; weight: FloatTensor; observed?: Observed },
 ): Float32Array {
   const statistics = statisticsOf(criterion, name, observed)
+  if (statistics === undefined)
+    throw new OptionError(
+      `Cannot score "${name}" by "${criterion.name}": nothing was observed of it`,
+    )
   const found = floatData(criterion.score({ name, weight, statistics }))
   const scores = criterion.finish?.(found) ?? found
   switch (criterion.over) {
@@ -83,16 +87,19 @@ function unitStatistic(
   return found.members.some(isProducer) ? undefined : new Float32Array(found.size)
 }
 
+// Undefined where what was observed says nothing about the weight (a table's inputs have no power).
 function statisticsOf(
   criterion: Criterion,
   weight: string,
   observed: Observed,
-): Record<string, FloatTensor> {
+): Record<string, FloatTensor> | undefined {
   const statistics: Record<string, FloatTensor> = {}
   for (const name of criterion.needs) {
-    const value = observed[name]?.[weight]
-    if (value === undefined)
+    const byWeight = observed[name]
+    if (byWeight === undefined)
       throw new OptionError(`Cannot score "${weight}": the statistic "${name}" was not observed`)
+    const value = byWeight[weight]
+    if (value === undefined) return undefined
     statistics[name] = value
   }
   return statistics
@@ -120,13 +127,17 @@ function combineElements(
       ),
     )
   const total = new Float64Array(found.size)
+  let isScored = false
   for (const member of members) {
     const statistics = statisticsOf(criterion, member.weight, observed)
+    if (statistics === undefined) continue
+    isScored = true
     const evidence = { name: member.weight, weight: weightOf(member), statistics }
     eachOfUnit({ member, element: criterion.score(evidence) }, (unit, value) => {
       total[unit]! += over === 'l2' ? value * value : value
     })
   }
+  if (!isScored) return undefined
   switch (over) {
     case 'sum':
       return Float32Array.from(total)

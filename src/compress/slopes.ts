@@ -31,12 +31,13 @@ export interface Slopes {
 export function slopesOf(lossModel: Model, { loss, wrt, products, options }: SlopeRequest): Slopes {
   if (wrt.length === 0) return { model: lossModel, gradients: {}, products: {}, probes: {} }
   const first = gradient(lossModel, { loss, wrt, ...options })
+  const reached = wrt.filter((name) => !first.unreached.includes(name))
   let model = first.model
   const probes: Record<string, readonly number[]> = {}
   const found: Partial<Record<HessianProduct, Record<string, string>>> = {}
   for (const kind of products) {
     const b = new GraphBuilder({ base: model, prefix: `slopes/${kind}/` })
-    const parts = wrt.map((name) => {
+    const parts = reached.map((name) => {
       const slope = first.gradients[name]!
       const factor = kind === 'gradient' ? slope : kind === 'weights' ? name : probeOf(b, name)
       if (kind === 'probe') probes[factor] = b.type(name).shape as readonly number[]
@@ -45,17 +46,33 @@ export function slopesOf(lossModel: Model, { loss, wrt, products, options }: Slo
     const sum = parts.reduce((total, part) => b.op('Add', [total, part]))
     const scaled = kind === 'gradient' ? b.op('Mul', [sum, b.scalar(0.5)]) : sum
     const outputs = [...model.graph.outputs.map(({ name }) => name), scaled]
-    const second = gradient(b.build(outputs), { loss: scaled, wrt })
+    const second = gradient(b.build(outputs), { loss: scaled, wrt: reached })
     const end = new GraphBuilder({ base: second.model, prefix: `slopes/${kind}/by/` })
+    // Where the loss does not depend on a weight its gradient, all zeros, is the product too.
     found[kind] = Object.fromEntries(
-      wrt.map((name) => [
-        name,
-        finish(end, kind, { name, slope: first.gradients[name]!, by: second.gradients[name]! }),
-      ]),
+      wrt.map((name) => {
+        const slope = first.gradients[name]!
+        const by = second.gradients[name]
+        return [name, by === undefined ? slope : finish(end, kind, { name, slope, by })]
+      }),
     )
     model = end.build([...outputs, ...Object.values(found[kind])])
   }
-  return { model, gradients: first.gradients, products: found, probes }
+  return {
+    model: withConstants(model, lossModel, wrt),
+    gradients: first.gradients,
+    products: found,
+    probes,
+  }
+}
+
+// A weight that the loss does not depend on was left out: statistics still name it.
+function withConstants(model: Model, from: Model, names: readonly string[]): Model {
+  const b = new GraphBuilder({ base: model })
+  const known = new Set(from.graph.constants.map(({ name }) => name))
+  for (const name of names)
+    if (!b.has(name) && known.has(name)) b.constant(from.weights.get(name), name)
+  return b.build()
 }
 
 function probeOf(b: GraphBuilder, name: string): string {

@@ -1,6 +1,6 @@
 // What masks are worth: for each layer, which structures the target runs faster, and how fast at which density.
 import type { Structure } from '../compress/contracts.ts'
-import { type Maskable, projectWeight } from '../compress/maskable.ts'
+import { type Maskable, projectWeight, turnedShape } from '../compress/maskable.ts'
 import type { Plan } from '../compress/plan.ts'
 import { structures } from '../compress/registry.ts'
 import type { Model } from '../ir/graph.ts'
@@ -180,7 +180,7 @@ export function maskedShape(
 ): number[] {
   const { weight, axis } = layer.masks!
   const { shape } = type(weight)
-  return [shape[axis]!, ...shape.filter((_, i) => i !== axis)]
+  return turnedShape(shape, axis)
 }
 
 /** Enough outputs and inputs to tell kinds apart. */

@@ -1,6 +1,6 @@
 // Weights that structures can mask, however they are stored.
 import { expect, it } from 'vitest'
-import { maskables, outputsFirst, projectWeight } from '../../src/compress/maskable.ts'
+import { maskables, outputsFirst, projectWeight, turnedShape } from '../../src/compress/maskable.ts'
 import { structures } from '../../src/compress/registry.ts'
 import { findUnits } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
@@ -26,6 +26,15 @@ it('finds the outputs of convolutions, transposed ones, products and embeddings'
     table: [8, 10],
     'fc.weight': [2, 8],
   })
+})
+
+it('sees a recurrent weight as a matrix, stored as it is', () => {
+  expect(turnedShape([1, 8, 5], 1)).toEqual([8, 5])
+  const score = floats([1, 2, 3], [1, 2, 3, 9, 8, 7])
+  expect(outputsFirst(score, 1)).toEqual(floats([2, 3], [1, 2, 3, 9, 8, 7]))
+  expect(projectWeight(structures.named('filter'), { axis: 1, score, level: 1 })).toEqual(
+    Uint8Array.of(0, 0, 0, 1, 1, 1),
+  )
 })
 
 it('a mask lies as the weight is stored', () => {

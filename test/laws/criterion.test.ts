@@ -264,6 +264,19 @@ describe('classes without what a criterion looks at', () => {
     net.linear(net.op('Flatten', [net.block(bare, 'b', { out: 4 })]), 'fc', 2),
   )
 
+  it('are left out where nothing was observed of any producer', () => {
+    const units = unitsOf(model)
+    const power = { 'bare.weight': floats([1, 3, 1, 1], [1, 4, 9]) }
+    const observed = { 'input-power': power }
+    expect(Object.keys(scoreUnits(units, criteria.named('wanda'), { model, observed }))).toEqual([
+      'bare.weight',
+    ])
+    const weight = model.weights.get('b.weight') as FloatTensor
+    const score = () =>
+      scoreElements(criteria.named('wanda'), { name: 'b.weight', weight, observed })
+    expect(score).toThrow(/"b.weight" by "wanda": nothing was observed of it/)
+  })
+
   it('are left out: no scale, no attention', () => {
     const units = unitsOf(model)
     expect(Object.keys(scoreUnits(units, criteria.named('norm-scale'), { model }))).toEqual([

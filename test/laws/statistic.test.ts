@@ -5,6 +5,7 @@ import { statistics } from '../../src/compress/registry.ts'
 import { findUnits } from '../../src/compress/units.ts'
 import type { Session, Tensors } from '../../src/exec/engine.ts'
 import { analyze } from '../../src/ir/analyze.ts'
+import { GraphBuilder } from '../../src/ir/builder.ts'
 import { int, type Model } from '../../src/ir/graph.ts'
 import { floatData, floats, type Tensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
@@ -161,6 +162,21 @@ describe('slopes of a small network', () => {
     )
     expect(await observe(session(made), made, feeds, { seed: 5 })).toEqual(found)
   })
+})
+
+it('a weight that the loss does not depend on has slopes of zero', async () => {
+  const b = new GraphBuilder({ base: model, prefix: 'more/' })
+  b.output(b.op('MatMul', ['x', b.constant(floats([3, 2], [1, 2, 3, 4, 5, 6]), 'idle')]), 'other')
+  const both = b.build(['loss', 'other'])
+  const map = findUnits(both, analyze(both))
+  const named = ['element-taylor', 'element-taylor-second', 'element-hessian-diagonal']
+  const used = named.map((name) => statistics.named(name))
+  const made = observer(both, { statistics: used, units: map, loss: 'loss' })
+  const found = await observe(session(made), made, [feedsOf(1)])
+  for (const name of named) {
+    expect(Array.from(floatData(found[name]!.idle!))).toEqual([0, 0, 0, 0, 0, 0])
+    expect(floatData(found[name]!.a!).some((value) => value !== 0)).toBe(true)
+  }
 })
 
 describe('activations', () => {

@@ -51,7 +51,7 @@ export function limitsOf({ structure, level, also = [] }: Plan['mask'][string]) 
 }
 
 function structureTarget(
-  { weight, axis, shape }: Maskable,
+  { weight, stored, axis, shape }: Maskable,
   structure: Structure,
   { level, values }: { level: number; values: Float32Array },
 ): Target {
@@ -63,7 +63,6 @@ function structureTarget(
       `Cannot prune "${weight}" [${shape}] to ${structure.name} level ${level}: ${reason}`,
     )
   }
-  const stored = shape.slice(1).toSpliced(axis, 0, shape[0]!)
   const order = structure.order?.(outputsFirst(floats(stored, values), axis), level)
   const stage = (least: number) => {
     const found = levels.findLastIndex((density, i) => i <= level && density >= least - 1e-9)

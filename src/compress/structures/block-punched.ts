@@ -3,7 +3,7 @@
 import { sizeOf } from '../../tensor/tensor.ts'
 import type { Structure } from '../contracts.ts'
 import type { StructureFamily } from './family.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** Input channels per block as published: one vector of four. */
 const BLOCK = 4
@@ -32,7 +32,7 @@ function ofBlock(block: number, name: string): Structure {
     groups: (shape) => {
       const taps = sizeOf(shape.slice(2))
       const inputs = shape[1]!
-      return Int32Array.from({ length: sizeOf(shape) }, (_, i) => {
+      return groupBy(shape, (i) => {
         const tap = i % taps
         const kernel = Math.floor(i / taps)
         const row = Math.floor(kernel / inputs) * blocks(shape)

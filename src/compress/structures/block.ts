@@ -5,7 +5,7 @@ import type { Structure } from '../contracts.ts'
 import { defineStructure } from './define.ts'
 import { keptCounts } from './densities.ts'
 import type { StructureFamily } from './family.ts'
-import { sumGroups } from './grouped.ts'
+import { groupBy, sumGroups } from './grouped.ts'
 
 interface Size {
   readonly height: number
@@ -68,14 +68,11 @@ function partition(shape: readonly number[], { height, width }: Size): Partition
   const columns = sizeOf(shape) / rows
   const across = Math.ceil(columns / width)
   const down = Math.ceil(rows / height)
-  const length = rows * columns
   return {
-    rowOf: Int32Array.from({ length }, (_, i) => {
+    rowOf: groupBy(shape, (i) => {
       return Math.floor(i / columns) * across + Math.floor((i % columns) / width)
     }),
-    columnOf: Int32Array.from({ length }, (_, i) => {
-      return Math.floor(i / columns / height) * columns + (i % columns)
-    }),
+    columnOf: groupBy(shape, (i) => Math.floor(i / columns / height) * columns + (i % columns)),
     rowStrips: rows * across,
     columnStrips: down * columns,
     blockOfRow: (strip) => Math.floor(strip / across / height) * across + (strip % across),
@@ -124,5 +121,8 @@ function keepBest(
     kept -= block[isRow ? 1 : 0]
     block[isRow ? 0 : 1]--
   }
-  return Uint8Array.from(rowOf, (row, i) => 1 - (gone[row]! | gone[rowStrips + columnOf[i]!]!))
+  const mask = new Uint8Array(rowOf.length)
+  for (let i = 0; i < mask.length; i++)
+    mask[i] = 1 - (gone[rowOf[i]!]! | gone[rowStrips + columnOf[i]!]!)
+  return mask
 }

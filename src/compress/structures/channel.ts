@@ -1,6 +1,6 @@
 // channel: whole inputs are unread; of a matrix its columns, of an embedding its tokens. Wen et al. 2016.
 import { sizeOf } from '../../tensor/tensor.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** One group per slice of axis 1. */
 export const channel = grouped({
@@ -11,6 +11,6 @@ export const channel = grouped({
   groups: (shape) => {
     const inner = sizeOf(shape.slice(2))
     const channels = shape[1]!
-    return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner) % channels)
+    return groupBy(shape, (i) => Math.floor(i / inner) % channels)
   },
 })

@@ -1,7 +1,7 @@
 // column: one input position (channel and kernel position) is unread by all outputs: a column of the
 // matrix that a convolution is as a product. Wen et al. 2016, "shape-wise".
 import { sizeOf } from '../../tensor/tensor.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** One group per place in a filter. */
 export const column = grouped({
@@ -11,6 +11,6 @@ export const column = grouped({
   count: (shape) => sizeOf(shape.slice(1)),
   groups: (shape) => {
     const columns = sizeOf(shape.slice(1))
-    return Int32Array.from({ length: sizeOf(shape) }, (_, i) => i % columns)
+    return groupBy(shape, (i) => i % columns)
   },
 })

@@ -1,6 +1,6 @@
 // filter: whole outputs are zero; of a matrix its rows. Li et al. 2016.
 import { sizeOf } from '../../tensor/tensor.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** One group per slice of axis 0. */
 export const filter = grouped({
@@ -9,6 +9,6 @@ export const filter = grouped({
   count: (shape) => shape[0]!,
   groups: (shape) => {
     const inner = sizeOf(shape.slice(1))
-    return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner))
+    return groupBy(shape, (i) => Math.floor(i / inner))
   },
 })

@@ -1,7 +1,7 @@
 // head: whole attention heads are zero: equal runs of outputs. Michel et al. 2019.
 import { sizeOf } from '../../tensor/tensor.ts'
 import type { StructureFamily } from './family.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** `head:8`: the outputs of a projection are 8 heads of equal width. */
 export const head: StructureFamily = {
@@ -19,7 +19,7 @@ export const head: StructureFamily = {
       count: () => heads,
       groups: (shape) => {
         const size = sizeOf(shape) / heads
-        return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / size))
+        return groupBy(shape, (i) => Math.floor(i / size))
       },
     })
   },

@@ -1,6 +1,6 @@
 // kernel: whole kh × kw kernels are zero, which PatDNN calls connectivity. Niu et al. 2020.
 import { sizeOf } from '../../tensor/tensor.ts'
-import { grouped } from './grouped.ts'
+import { groupBy, grouped } from './grouped.ts'
 
 /** One group per kernel: per output and input channel. */
 export const kernel = grouped({
@@ -11,6 +11,6 @@ export const kernel = grouped({
   count: (shape) => shape[0]! * shape[1]!,
   groups: (shape) => {
     const taps = sizeOf(shape.slice(2))
-    return Int32Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / taps))
+    return groupBy(shape, (i) => Math.floor(i / taps))
   },
 })

@@ -1,6 +1,5 @@
 // N:M: of every M neighbouring input channels an output reads N. Mishra et al. 2021; shared by outputs
 // it is the column-wise N:M of a tile.
-import { largest } from '../../tensor/largest.ts'
 import { floatData, sizeOf } from '../../tensor/tensor.ts'
 import type { Structure } from '../contracts.ts'
 import { defineStructure } from './define.ts'
@@ -37,16 +36,38 @@ function ofGroup(m: number, name: string): Structure {
       const taps = sizeOf(shape.slice(2))
       const inputs = shape[1]!
       const mask = new Uint8Array(values.length)
-      const group = new Float64Array(m)
       for (let output = 0; output < shape[0]!; output++)
         for (let tap = 0; tap < taps; tap++)
           for (let first = 0; first < inputs; first += m) {
-            const size = Math.min(m, inputs - first)
-            const at = (i: number) => (output * inputs + first + i) * taps + tap
-            for (let i = 0; i < size; i++) group[i] = values[at(i)]!
-            for (const i of largest(group.subarray(0, size), m - level)) mask[at(i)] = 1
+            const at = (output * inputs + first) * taps + tap
+            keepLargest(mask, values, {
+              at,
+              step: taps,
+              size: Math.min(m, inputs - first),
+              keep: m - level,
+            })
           }
       return mask
     },
   })
+}
+
+interface Run {
+  readonly at: number
+  readonly step: number
+  readonly size: number
+  readonly keep: number
+}
+
+// Groups are small: an entry stays when fewer than `keep` beat it, the earlier one on a tie.
+function keepLargest(mask: Uint8Array, values: Float32Array, { at, step, size, keep }: Run): void {
+  for (let i = 0; i < size; i++) {
+    const value = values[at + i * step]!
+    let better = 0
+    for (let j = 0; j < size; j++) {
+      const other = values[at + j * step]!
+      if (other > value || (other === value && j < i)) better++
+    }
+    if (better < keep) mask[at + i * step] = 1
+  }
 }

@@ -5,7 +5,6 @@ import { type FloatTensor, floatData, floats, sizeOf } from '../../tensor/tensor
 import { OptionError } from '../../util/errors.ts'
 import type { Structure } from '../contracts.ts'
 import { defineStructure } from './define.ts'
-import { sumGroups } from './grouped.ts'
 import { similarOrder } from './similar-order.ts'
 
 /** Returns a structure whose masks are shared by `share` outputs at a time (a power of two, 1 to 64). */
@@ -51,10 +50,13 @@ function columnsOf(base: Structure, score: FloatTensor): FloatTensor {
   const [groupOf, another] = base.groups?.([1, ...score.shape.slice(1)]) ?? []
   if (groupOf === undefined || another !== undefined) return score
   const count = groupOf.reduce((most, group) => Math.max(most, group + 1), 0)
-  const all = Int32Array.from({ length: outputs * groupOf.length }, (_, i) => {
-    return Math.floor(i / groupOf.length) * count + groupOf[i % groupOf.length]!
-  })
-  return floats([outputs, count], Float32Array.from(sumGroups(score, all, outputs * count)))
+  const inner = groupOf.length
+  if (count === inner) return score
+  const values = floatData(score)
+  const sums = new Float32Array(outputs * count)
+  for (let i = 0; i < values.length; i++)
+    sums[Math.floor(i / inner) * count + groupOf[i % inner]!]! += values[i]!
+  return floats([outputs, count], sums)
 }
 
 function sumOutputs(score: FloatTensor, share: number, order: Int32Array | undefined): FloatTensor {

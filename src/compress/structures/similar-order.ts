@@ -17,7 +17,7 @@ export interface SimilarOptions {
 /** Outputs that are matched at once: the table of pairs is square in it. */
 const CHUNK = 2048
 /** Products spent on a table of pairs; where there are more, every n-th column stands for all. */
-const WORK = 5e8
+const WORK = 1e8
 /** Rounds of exchanging partners; a few reach the end. */
 const ROUNDS = 20
 
@@ -86,10 +86,8 @@ function sum(a: Float32Array, b: Float32Array): Float32Array {
 
 function keptTogether(a: Float32Array, b: Float32Array, threshold: number): number {
   let kept = 0
-  for (let j = 0; j < a.length; j++) {
-    const gain = a[j]! + b[j]! - threshold
-    if (gain > 0) kept += gain
-  }
+  // Without a branch: which columns are kept cannot be foreseen.
+  for (let j = 0; j < a.length; j++) kept += Math.max(0, a[j]! + b[j]! - threshold)
   return kept
 }
 
