@@ -17,14 +17,15 @@ export function printProgram(program: PlacedProgram): string {
 
 /** Returns per node the chosen kernel, the other offers with their costs, and the refusals. */
 export function printReport(report: readonly NodeReport[]): string {
-  const rows = report.map(({ node, op, kernel, absorbed, offers, refusals }) => [
+  const rows = report.map(({ node, op, kernel, note, absorbed, offers, refusals }) => [
     node,
     op,
     kernel === undefined ? 'no code' : absorbed ? `absorbed by ${kernel}` : kernel,
+    note?.() ?? '',
     offers.map((offer) => `${offer.kernel} ${Math.round(offer.cost)}`).join(', '),
     refusals.map((refusal) => `${refusal.kernel}: ${refusal.reason}`).join('; '),
   ])
-  return table([['node', 'op', 'kernel', 'offers by cost', 'refusals'], ...rows])
+  return table([['node', 'op', 'kernel', 'notes', 'offers by cost', 'refusals'], ...rows])
 }
 
 function table(rows: readonly (readonly string[])[]): string {

@@ -60,6 +60,8 @@ export interface Operand {
 /** A kernel's offer to compute some nodes. */
 export interface Offer {
   readonly kernel: string
+  /** Says for `--explain` what the kernel found in the node, such as its zeros; may take a moment. */
+  note?(): string
   /** The nodes it absorbs, in graph order; the last one's output is the offer's output. */
   readonly covers: readonly Node[]
   readonly inputs: readonly Operand[]

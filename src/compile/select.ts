@@ -11,6 +11,8 @@ import { coversAlike, type Halos, halosOf, tuneOffers, type Tuner } from './tune
 export interface NodeReport {
   readonly node: string
   readonly op: string
+  /** What the kernel found in the node. */
+  note?(): string
   /** The kernel that computes it; undefined where the node needs no code. */
   readonly kernel: string | undefined
   /** True when an earlier node's kernel absorbed it. */
@@ -153,8 +155,12 @@ function choose(
   const cost = settleLayouts(model, analysis, placed)
   const offers = placed.map(({ offer }) => offer)
   const gain = offers.reduce((sum, offer) => sum + absorbGain(offer, context), 0)
-  const kernelOf = new Map(offers.flatMap(({ covers, kernel }) => covers.map((n) => [n, kernel])))
-  const named = nodes.map((node, i) => ({ ...report[i]!, kernel: kernelOf.get(node) }))
+  const chosen = new Map(offers.flatMap((offer) => offer.covers.map((n) => [n, offer])))
+  const named = nodes.map((node, i): NodeReport => {
+    const { kernel, note } = chosen.get(node) ?? {}
+    const entry = report[i]!
+    return { ...entry, kernel, ...(note && !entry.absorbed && { note }) }
+  })
   const inner = offers.flatMap((offer) => offer.regions ?? [])
   named.push(...inner.flatMap(({ selection }) => selection.report))
   return { offers, report: named, declined, cost: cost - gain, hasPlanes }

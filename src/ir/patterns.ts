@@ -29,3 +29,8 @@ export function patternSet(masks: Iterable<number>, taps: number): readonly numb
 export function patternOf(mask: number, patterns: readonly number[]): number | undefined {
   return patterns.find((pattern) => (mask & ~pattern) === 0)
 }
+
+/** Returns the taps of a pattern, in ascending order. */
+export function tapsOf(pattern: number): number[] {
+  return Array.from({ length: 32 }, (_, tap) => tap).filter((tap) => (pattern >>> tap) & 1)
+}

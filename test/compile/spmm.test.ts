@@ -275,6 +275,7 @@ describe('a sparse network', () => {
     expect(kernels.filter((name) => name.startsWith('convert'))).toHaveLength(4)
     const report = printReport(compiled.report)
     expect(report).toMatch(/Conv +spmm-16x2-f32 .*conv-gemm-f32/)
+    expect(report).toMatch(/9\d % zeros \(shared by 2\), table [\d.]+ kB; csr [\d.]+ kB/)
     expect(report).toContain('absorbed by spmm-16x2-f32')
     expect(report).toContain('spmm-f32: 0 % of its weights are zero')
   })

@@ -16,7 +16,7 @@ import { packVectors, type VectorTable } from './spmv-table.ts'
 /** What a number costs that is transposed, read and written across rows, in dense multiply-adds. */
 const TRANSPOSE_PRICE = 4
 /** A vector of four weights with its column, in dense multiply-adds. */
-const VECTOR_PRICE = 6
+const VECTOR_PRICE = 7
 
 /** Matrix products with a sparse constant right operand. */
 export const spmmMatmul: Kernel = {
@@ -59,7 +59,7 @@ function rowsOf({ k, n }: Product, packed: Packed): SparseWeight {
   return { data, outputs: n, columns: k, taps: 1 }
 }
 
-type Way = Pick<Offer, 'kernel' | 'cost' | 'scratchBytes' | 'codeKey' | 'pack' | 'emit'>
+type Way = Pick<Offer, 'kernel' | 'note' | 'cost' | 'scratchBytes' | 'codeKey' | 'pack' | 'emit'>
 
 function manyRows(problem: RowsProblem, weights: SparseWeights, bias: Float32Array): Way {
   const { m, k, n, epilogue } = problem
@@ -70,6 +70,7 @@ function manyRows(problem: RowsProblem, weights: SparseWeights, bias: Float32Arr
   const { width, cost } = costs.reduce((a, b) => (b.cost < a.cost ? b : a))
   return {
     kernel: 'spmm-rows-f32',
+    note: () => weights.note(width, weights.table(width).bytes),
     cost: cost + m * (k + n) * TRANSPOSE_PRICE,
     scratchBytes: scratchBytes(problem),
     codeKey: () => JSON.stringify([m, k, n, weights.table(width).sections, epilogueKey(epilogue)]),
@@ -95,6 +96,7 @@ function fewRows(problem: RowsProblem, weights: SparseWeights, bias: Float32Arra
   }
   return {
     kernel: 'spmv-f32',
+    note: () => weights.note(4, table().bytes.length),
     cost: m * (grouping.stored * VECTOR_PRICE + n * 4),
     scratchBytes: 0,
     codeKey: () => {

@@ -1,7 +1,13 @@
 // A weight tensor as the sparse kernels see it: its zeros are looked at once, however often it is asked for.
 import type { GroupWidth } from '../../ir/grouping.ts'
-import { recogniseSparsity, type SparseWeight, type Sparsity } from '../../ir/sparsity.ts'
+import {
+  recogniseSparsity,
+  type SparseWeight,
+  type Sparsity,
+  structureName,
+} from '../../ir/sparsity.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import { formatSizes } from '../formats/index.ts'
 import { floatsOf } from './floats.ts'
 import { planTable, type TablePlan } from './spmm-table.ts'
 
@@ -13,6 +19,8 @@ export interface SparseWeights extends Sparsity {
   readonly weight: SparseWeight
   /** Returns the plan of the table for groups of that many outputs. */
   table(width: GroupWidth): TablePlan
+  /** Says what the zeros are, and the bytes they take as a table and in other formats. */
+  note(width: GroupWidth, tableBytes: number): string
 }
 
 /** How a tensor is read: its weights output by output, and what tells this reading from another. */
@@ -41,7 +49,16 @@ function examine(tensor: Tensor, reading: Reading): SparseWeights | string {
   const weight = reading.rows()
   const sparsity = recogniseSparsity(weight)
   const tables = new Map<GroupWidth, TablePlan>()
+  const note = (width: GroupWidth, tableBytes: number) => {
+    const { density, structure, groups } = sparsity
+    const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`
+    const sizes = formatSizes(weight, groups[width]).map(
+      ({ format, bytes }) => `${format} ${kilobytes(bytes)}`,
+    )
+    return `${Math.round((1 - density) * 100)} % zeros (${structureName(structure)}), table ${kilobytes(tableBytes)}; ${sizes.join(', ')}`
+  }
   return {
+    note,
     ...sparsity,
     weight,
     table(width) {

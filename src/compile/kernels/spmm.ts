@@ -5,9 +5,10 @@
 // A larger kernel is the same over (input channel, tap) pairs of a padded plane, a grouped one the
 // same with the zeros of the other groups. Channels that share are found by their masks, wherever
 // they stand.
-import type { GroupWidth } from '../../ir/grouping.ts'
+
 import type { Node } from '../../ir/graph.ts'
 import { intOf } from '../../ir/graph.ts'
+import type { GroupWidth } from '../../ir/grouping.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
 import type { SparseWeight } from '../../ir/sparsity.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -117,6 +118,7 @@ function offerOf(
   const shape = JSON.stringify([input, output, y, x, width, weight.columns, weight.taps])
   return {
     kernel: `spmm-${width === 4 ? 8 : 16}x${width}-f32`,
+    note: () => weights.note(width, weights.table(width).bytes),
     covers: epilogue.covers,
     inputs: [
       { value: node.inputs[0]!, layout: chw(top, left, bottom, right) },
