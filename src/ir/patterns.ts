@@ -3,6 +3,8 @@ import { bitsOf } from './grouping.ts'
 
 /** PatDNN keeps 8 patterns; more than 16 are no pattern set. */
 const PATTERN_LIMIT = 16
+/** Kernels fill their shapes at least this far; scattered zeros do not, whatever shapes contain them. */
+const FILLED_FROM = 0.9
 
 /**
  * Returns the shapes that kernels keep, in ascending order; bit t of a shape is tap t. A kernel that
@@ -11,18 +13,23 @@ const PATTERN_LIMIT = 16
  */
 export function patternSet(masks: Iterable<number>, taps: number): readonly number[] | undefined {
   if (taps < 4 || taps > 25) return undefined
-  const distinct = new Set<number>()
+  const counts = new Map<number, number>()
   for (const mask of masks) {
-    if (mask === 0 || distinct.has(mask)) continue
-    distinct.add(mask)
+    if (mask === 0) continue
+    counts.set(mask, (counts.get(mask) ?? 0) + 1)
     // Parts of shapes add to what is seen, but not without end.
-    if (mask === 2 ** taps - 1 || distinct.size > PATTERN_LIMIT * taps) return undefined
+    if (mask === 2 ** taps - 1 || counts.size > PATTERN_LIMIT * taps) return undefined
   }
   const found: number[] = []
-  for (const mask of [...distinct].sort((a, b) => bitsOf(b) - bitsOf(a) || a - b))
+  for (const mask of [...counts.keys()].sort((a, b) => bitsOf(b) - bitsOf(a) || a - b))
     if (patternOf(mask, found) === undefined) found.push(mask)
   if (found.length === 0 || found.length > PATTERN_LIMIT) return undefined
-  return found.sort((a, b) => a - b)
+  let [kept, whole] = [0, 0]
+  for (const [mask, count] of counts) {
+    kept += count * bitsOf(mask)
+    whole += count * bitsOf(patternOf(mask, found)!)
+  }
+  return kept < FILLED_FROM * whole ? undefined : found.sort((a, b) => a - b)
 }
 
 /** Returns the first pattern that contains a kernel's mask. */

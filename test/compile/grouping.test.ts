@@ -110,7 +110,8 @@ describe('groupOutputs', () => {
 describe('patternSet', () => {
   it('counts a part of a shape as that shape', () => {
     const shapes = [0b000011011, 0b110110000]
-    expect(patternSet([...shapes, 0b000011010, 0, 0b110000000], 9)).toEqual(shapes)
+    const whole = Array.from({ length: 8 }, () => shapes).flat()
+    expect(patternSet([...whole, 0b000011010, 0, 0b110000000], 9)).toEqual(shapes)
     expect(patternOf(0b000011010, shapes)).toBe(shapes[0])
     expect(patternOf(0b100000010, shapes)).toBeUndefined()
   })
@@ -122,5 +123,8 @@ describe('patternSet', () => {
     const random = createRandom(1)
     const arbitrary = Array.from({ length: 500 }, () => random.integer(511))
     expect(patternSet(arbitrary, 9)).toBeUndefined()
+    // Nine shapes of eight taps contain all of these, but hardly one fills its shape.
+    const eights = Array.from({ length: 9 }, (_, tap) => 511 ^ (1 << tap))
+    expect(patternSet([...eights, ...arbitrary.slice(0, 50)], 9)).toBeUndefined()
   })
 })

@@ -4,6 +4,7 @@ import type { Grouping } from '../../ir/grouping.ts'
 import type { SparseWeight } from '../../ir/sparsity.ts'
 import { encodeLists } from '../formats/lists.ts'
 import { flushSubnormals } from '../pack.ts'
+import { madeOf } from '../storage.ts'
 
 /** A packed weight. Offsets are bytes in the table. */
 export interface VectorTable {
@@ -54,7 +55,16 @@ export function packVectors(
       for (let i = 0; i < 4; i++)
         view.setFloat32(entry + (chains + chain * 4 + i) * 4, weights[at * 4 + i]!, true)
     }
-  const bytes = new Uint8Array(view.buffer)
+  const entry: [number, number] = [entries, entryBytes]
+  const bytes = madeOf(new Uint8Array(view.buffer), [
+    { offset: 0, loops: [[limits.length + outputs.length, 4]], kind: 'words' },
+    ...(entries === 0
+      ? []
+      : ([
+          { offset: start, loops: [entry, [chains, 4]], kind: 'places' },
+          { offset: start + chains * 4, loops: [entry, [chains * 4, 4]], kind: 'weights' },
+        ] as const)),
+  ])
   const places = limits.length * 4
   return { order: outputs, isAdjacent, chains, entries, entryBytes, outputs: places, start, bytes }
 }
