@@ -42,6 +42,8 @@ export interface Statistic {
   reduce(b: GraphBuilder, context: ReduceContext): Record<string, string>
   /** Combines a running value with a new batch. */
   merge(running: Tensor, batch: Tensor): Tensor
+  /** What is made of the mean over batches at the end, on the host. */
+  finish?(mean: FloatTensor): FloatTensor
 }
 
 /** What a criterion may look at for one weight tensor. */

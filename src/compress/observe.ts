@@ -100,7 +100,10 @@ export async function observe(
     statistics.map((statistic) => [
       statistic.name,
       Object.fromEntries(
-        Object.entries(outputs[statistic.name]!).map(([key, name]) => [key, mean(name)]),
+        Object.entries(outputs[statistic.name]!).map(([key, name]) => [
+          key,
+          statistic.finish?.(mean(name)) ?? mean(name),
+        ]),
       ),
     ]),
   )

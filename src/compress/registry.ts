@@ -14,7 +14,7 @@ import {
   lossBiased,
   lossPreserving,
 } from './criteria/gradient-flow.ts'
-import { brainDamage } from './criteria/hessian.ts'
+import { brainDamage, brainSurgeon } from './criteria/hessian.ts'
 import { lamp } from './criteria/lamp.ts'
 import { magnitude, magnitudeL1, magnitudeScaled } from './criteria/magnitude.ts'
 import { normScale } from './criteria/norm-scale.ts'
@@ -34,6 +34,7 @@ import { proximal } from './solvers/proximal.ts'
 import { reweighted } from './solvers/reweighted.ts'
 import type { Solver } from './solvers/solver.ts'
 import { inputPower, unitActivity, unitAttention } from './statistics/activation.ts'
+import { inputCurvature } from './statistics/curvature.ts'
 import {
   elementGradient,
   elementGradientFlow,
@@ -99,6 +100,7 @@ export const statistics: Registry<Statistic> = registryOf('statistic', [
   elementGradientFlow,
   elementHessianDiagonal,
   inputPower,
+  inputCurvature,
   unitActivity,
   unitAttention,
 ])
@@ -116,6 +118,7 @@ export const criteria: Registry<Criterion> = registryOf('criterion', [
   fisher,
   fisherNorm,
   brainDamage,
+  brainSurgeon,
   lossPreserving,
   lossBiased,
   gradientRaising,

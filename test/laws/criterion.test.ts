@@ -169,6 +169,8 @@ const cases: Readonly<Record<string, Case>> = {
     elements: [9, 8, 2, 1],
     units: [17, 3],
   },
+  // ½ w² times 2 for the first column, 10 for the second.
+  obs: { observed: { 'input-curvature': [2, 10] }, elements: [9, 80, 1, 20], units: [89, 21] },
   'loss-preserving': {
     observed: { 'element-gradient': [0.1, 0.2, -0.3, 0.5] },
     elements: [0.3, 0.8, 0.3, 1],
@@ -235,10 +237,7 @@ describe('on two outputs of two weights, by hand', () => {
     const shapeOf = (values: readonly number[]) =>
       values.length === 2 ? [1, 2, 1, 1] : [2, 2, 1, 1]
     const byWeight = (values: readonly number[]): Record<string, FloatTensor> => ({
-      w: floats(
-        name === 'wanda' ? shapeOf(values) : values.length === 2 ? [2] : [2, 2, 1, 1],
-        values,
-      ),
+      w: floats(shapeOf(values), values),
       scale: floats([2], [10, 20]),
       shift: floats([2], [30, 40]),
     })

@@ -236,6 +236,66 @@ describe('activations', () => {
   })
 })
 
+describe('curvature of a layer', () => {
+  const statistic = statistics.named('input-curvature')
+
+  // Gauss and Jordan.
+  const inverseOf = (matrix: readonly number[][]) => {
+    const n = matrix.length
+    const rows = matrix.map((row, i) => [...row, ...row.map((_, j) => (i === j ? 1 : 0))])
+    for (let i = 0; i < n; i++) {
+      const pivot = rows[i]![i]!
+      rows[i] = rows[i]!.map((value) => value / pivot)
+      for (let k = 0; k < n; k++) {
+        if (k === i) continue
+        const factor = rows[k]![i]!
+        rows[k] = rows[k]!.map((value, j) => value - factor * rows[i]![j]!)
+      }
+    }
+    return rows.map((row) => row.slice(n))
+  }
+  const expectedOf = (columns: readonly (readonly number[])[]) => {
+    const n = columns.length
+    const gram = columns.map((a) => columns.map((b) => a.reduce((sum, v, i) => sum + v * b[i]!, 0)))
+    const damping = (0.01 * gram.reduce((sum, row, i) => sum + row[i]!, 0)) / n
+    const inverse = inverseOf(gram.map((row, i) => row.map((v, j) => (i === j ? v + damping : v))))
+    return inverse.map((row, i) => 1 / row[i]!)
+  }
+
+  it('is that of the inputs of a product', async () => {
+    const made = observer(model, { statistics: [statistic], units, loss: 'loss' })
+    const { x } = feedsOf(1)
+    const found = (await observe(session(made), made, [{ x: x! }]))['input-curvature']!.a!
+    expect(found.shape).toEqual([3, 1])
+    const expected = expectedOf(
+      [0, 1, 2].map((k) => [0, 1, 2, 3].map((row) => floatData(x!)[row * 3 + k]!)),
+    )
+    found.data.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 3))
+  })
+
+  it('is that of the windows of a convolution', async () => {
+    const net = new Net(5)
+    const x = net.b.input('x', 'float32', [1, 2, 4, 3])
+    const w = net.weight('w', [3, 2, 2, 2])
+    const conv = net.op('Conv', [x, w])
+    net.b.output(net.op('ReduceMean', [conv], { keepdims: int(0) }), 'loss')
+    const built = net.b.build(['loss'])
+    const map = findUnits(built, analyze(built))
+    const made = observer(built, { statistics: [statistic], units: map, loss: 'loss' })
+    const random = createRandom(6)
+    const data = Float32Array.from({ length: 24 }, () => random.normal())
+    const found = await observe(session(made), made, [{ x: floats([1, 2, 4, 3], data) }])
+    const { shape, data: values } = found['input-curvature']!.w!
+    expect(shape).toEqual([1, 2, 2, 2])
+    const places = [0, 1, 2].flatMap((y) => [0, 1].map((z) => [y, z] as const))
+    const columns = Array.from({ length: 8 }, (_, c) =>
+      places.map(([y, z]) => data[(c >> 2) * 12 + (y + ((c >> 1) & 1)) * 3 + z + (c & 1)]!),
+    )
+    const expected = expectedOf(columns)
+    values.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 3))
+  })
+})
+
 it.each(statistics.all.map((statistic) => [statistic.name, statistic] as const))(
   '%s merges batches so that their mean is that of all',
   (_name, { merge }) => {

@@ -1,13 +1,12 @@
 // What criteria share: reading a statistic, and applying a formula element by element.
-import { type FloatTensor, floatData, floats } from '../../tensor/tensor.ts'
+import { type FloatTensor, floatData, floats, stridesOf } from '../../tensor/tensor.ts'
 import { invariant } from '../../util/errors.ts'
 import type { Evidence } from '../contracts.ts'
 
-/** Returns a finished statistic of the weight; its name must be among the criterion's `needs`. */
-export function statisticOf({ name, statistics }: Evidence, needed: string): Float32Array {
+function statisticOf({ name, statistics }: Evidence, needed: string): FloatTensor {
   const found = statistics[needed]
   invariant(found !== undefined, `no statistic "${needed}" for "${name}"`)
-  return floatData(found)
+  return found
 }
 
 /** Returns a score by weight, and by the statistics of the same shape, element by element. */
@@ -17,9 +16,33 @@ export function scoreEach(
   score: (weight: number, ...values: number[]) => number,
 ): FloatTensor {
   const { weight } = evidence
-  const read = statistics.map((needed) => statisticOf(evidence, needed))
+  const read = statistics.map((needed) => floatData(statisticOf(evidence, needed)))
   return floats(
     weight.shape,
     floatData(weight).map((w, i) => score(w, ...read.map((values) => values[i]!))),
+  )
+}
+
+/** Returns a score by weight and by a statistic that broadcasts to it: sizes of 1 stand for all. */
+export function scoreColumns(
+  evidence: Evidence,
+  needed: string,
+  score: (weight: number, value: number) => number,
+): FloatTensor {
+  const { weight } = evidence
+  const statistic = statisticOf(evidence, needed)
+  const values = floatData(statistic)
+  const strides = stridesOf(weight.shape)
+  const steps = stridesOf(statistic.shape).map((step, axis) =>
+    statistic.shape[axis] === 1 ? 0 : step,
+  )
+  return floats(
+    weight.shape,
+    floatData(weight).map((w, i) => {
+      let at = 0
+      for (let axis = 0; axis < steps.length; axis++)
+        at += steps[axis]! * (Math.floor(i / strides[axis]!) % weight.shape[axis]!)
+      return score(w, values[at]!)
+    }),
   )
 }

@@ -72,14 +72,15 @@ export const unitAttention: Statistic = {
   merge: add,
 }
 
-interface Product {
+/** A node that multiplies data by a constant. */
+export interface Product {
   readonly node: Node
   readonly weight: string
   readonly contraction: Contraction
 }
 
-// Nodes that multiply data by a constant.
-function* products(model: Model, b: GraphBuilder): Generator<Product> {
+/** Nodes of a model that multiply data by a constant; `b` knows the types. */
+export function* products(model: Model, b: GraphBuilder): Generator<Product> {
   const constants = new Set(model.graph.constants.map(({ name }) => name))
   for (const node of model.graph.nodes) {
     const types = node.inputs.map((name) => (b.has(name) ? b.type(name) : undefined))
