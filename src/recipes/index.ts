@@ -1,8 +1,15 @@
 // The recipes by name: one line per paper.
 import { type Registry, registryOf } from '../compress/registry.ts'
+import { admmRecipe } from './admm.ts'
+import { gradualRecipe } from './gradual.ts'
 import { halp } from './halp.ts'
 import { mixed } from './mixed.ts'
 import type { Recipe } from './recipe.ts'
 
 /** Every recipe the guided flow can run; the first is its default. */
-export const recipes: Registry<Recipe> = registryOf('recipe', [mixed, halp])
+export const recipes: Registry<Recipe> = registryOf('recipe', [
+  mixed,
+  halp,
+  gradualRecipe,
+  admmRecipe,
+])

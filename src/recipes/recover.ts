@@ -1,6 +1,7 @@
 // Recover: the narrowed network learns from the original again; norms re-estimated first.
 import type { Plan } from '../compress/plan.ts'
 import { gradual } from '../compress/solvers/gradual.ts'
+import type { Solver } from '../compress/solvers/solver.ts'
 import { sparsify } from '../compress/sparsify.ts'
 import { augmentFor } from '../data/augment.ts'
 import type { Dataset } from '../data/dataset.ts'
@@ -24,6 +25,8 @@ export interface Recovery {
   readonly seed: number
   /** Masks to grow into while training, by weight of the model as it is; zeros there now are held otherwise. */
   readonly mask?: Plan['mask']
+  /** How masks come about; default gradually. */
+  readonly solver?: Solver
 }
 
 const BATCH = 64
@@ -39,7 +42,7 @@ const CAUTIOUS_RATE = 0.002
 export async function recover(
   context: FlowContext,
   progress: Progress,
-  { name, title, epochs, isLast, seed, mask }: Recovery,
+  { name, title, epochs, isLast, seed, mask, solver = gradual() }: Recovery,
 ): Promise<Progress> {
   const { request, original, lesson, steps } = context
   const { training, signal } = request
@@ -77,7 +80,7 @@ export async function recover(
         : await sparsify(settled, {
             ...options,
             plan: { format: 1, keep: {}, mask },
-            solver: gradual(),
+            solver,
           })
     if (!trained.finished) {
       // Masks that still grow meet no plan yet.

@@ -16,13 +16,14 @@ const description = {
   outputs: { logits: { kind: 'logits' as const } },
 }
 
-describe.each(recipes.all.map((recipe) => [recipe.name, recipe] as const))('%s', (_, recipe) => {
-  let folder: string
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'tersor-recipe-'))
-  })
-  afterAll(() => rm(folder, { recursive: true, force: true }))
+// One table of prices for all: what one recipe measured, the next reads.
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tersor-recipe-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
+describe.each(recipes.all.map((recipe) => [recipe.name, recipe] as const))('%s', (_, recipe) => {
   const run = (speedup: number) =>
     compress(model, {
       recipe,
@@ -30,7 +31,7 @@ describe.each(recipes.all.map((recipe) => [recipe.name, recipe] as const))('%s',
       budget: { speedup },
       threads: 1,
       timing: { rounds: 3, roundMs: 3, warmupMs: 5 },
-      workFolder: join(folder, `work ${speedup}`),
+      workFolder: join(folder, `${recipe.name} ${speedup}`),
       cacheFolder: join(folder, 'prices'),
     })
 
