@@ -1,6 +1,7 @@
 // Classes: units that appear in the same places are interchangeable.
 import type { ValueIds } from './unit-ids.ts'
-import type { Slot, UnitWalk } from './unit-walk.ts'
+import type { Slot } from './unit-slots.ts'
+import type { UnitWalk } from './unit-walk.ts'
 
 /** One layer of a weight's axis: at most one unit per slice. */
 export interface SlotLayer {
@@ -22,7 +23,9 @@ export interface Layers {
 /** Returns the layers of a finished walk. */
 export function layersOf(walk: UnitWalk): Layers {
   return {
-    slots: walk.slots.flatMap((slot) => walk.layersOf([slot]).map(({ ids }) => ({ slot, ids }))),
+    slots: walk.slots.all.flatMap((slot) =>
+      walk.layersOf([slot]).map(({ ids }) => ({ slot, ids })),
+    ),
     values: [...walk.values].flatMap(([name, values]) =>
       walk.layersOf(values).map((layer) => ({ name, ...layer })),
     ),
@@ -35,7 +38,11 @@ export function layersOf(walk: UnitWalk): Layers {
  * exactly those went: it tells them apart too, so that a class with one unit left leaves every
  * value something.
  */
-export function groupUnits(walk: UnitWalk, { slots, values }: Layers): number[][] {
+export function groupUnits(walk: UnitWalk, layers: Layers): number[][] {
+  return withoutTables(layers, groupByPlace(walk, layers))
+}
+
+function groupByPlace(walk: UnitWalk, { slots, values }: Layers): number[][] {
   const signs = new Map<number, string[]>()
   const touch = (ids: Int32Array, sign?: string): void => {
     for (const id of new Set(ids)) {
@@ -75,4 +82,27 @@ function groupByKey(walk: UnitWalk, signs: ReadonlyMap<number, readonly string[]
     else group.push(unit)
   }
   return [...groups.values()]
+}
+
+// Constants that are moved and meet no unit (a table of positions along the tokens) are no class.
+function withoutTables({ slots }: Layers, groups: readonly number[][]): number[][] {
+  const [made, carried] = [new Set<number>(), new Set<number>()]
+  for (const { slot, ids } of slots)
+    for (const id of ids) (slot.role === 'carrier' ? carried : made).add(id)
+  return groups.filter((found) => found.some((id) => made.has(id) || !carried.has(id)))
+}
+
+/** Returns a name per class: those of one weight are told apart by a number, and classes in `first` choose first. */
+export function uniqueNames(hints: readonly string[], first: readonly boolean[]): string[] {
+  const names = new Array<string>(hints.length)
+  const taken = new Set<string>()
+  for (const turn of [true, false])
+    hints.forEach((hint, index) => {
+      if (first[index] !== turn) return
+      let name = hint
+      for (let i = 2; taken.has(name); i++) name = `${hint}#${i}`
+      taken.add(name)
+      names[index] = name
+    })
+  return names
 }

@@ -1,26 +1,12 @@
 // The walk behind `findUnits`: ids travel from producers to consumers, and unite where values meet.
 import type { Analysis } from '../ir/analyze.ts'
 import { type Model, type Node, opName, readsOf, subgraphsOf, type ValueType } from '../ir/graph.ts'
-import type { Part, Slices, UnitBinding, UnitContext } from '../ir/op.ts'
+import type { UnitBinding, UnitContext } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { eachPosition, idsAt, spreadIds, type ValueIds, varyingAxes } from './unit-ids.ts'
 import { UnitSets } from './unit-sets.ts'
-
-/** What a slice is to its unit: it computes the unit, reads it, does both (a tied embedding), or only goes along. */
-export type Role = 'producer' | 'consumer' | 'both' | 'carrier'
-
-/** One axis of a weight whose slices belong to units. */
-export interface Slot {
-  readonly weight: string
-  readonly axis: number
-  role: Role
-  readonly part: Part
-  /** Id per slice; -1 = none. */
-  readonly ids: Int32Array
-  /** Reads of the weight that agree with this binding. */
-  readonly reads: Set<string>
-}
+import { UnitSlots } from './unit-slots.ts'
 
 /** Movement ops are evaluated on the ids of every element; values beyond this keep all units. */
 const MOVE_LIMIT = 1 << 26
@@ -30,8 +16,7 @@ export class UnitWalk {
   readonly sets = new UnitSets()
   /** By value name: at most one entry per axis, in order of axes. */
   readonly values = new Map<string, readonly ValueIds[]>()
-  readonly slots: Slot[] = []
-  readonly #slotAt = new Map<string, Slot>()
+  readonly slots: UnitSlots
   readonly #model: Model
   readonly #analysis: Analysis
   readonly #constants: ReadonlySet<string>
@@ -42,6 +27,7 @@ export class UnitWalk {
     this.#model = model
     this.#state = state
     this.#analysis = analysis
+    this.slots = new UnitSlots(this.sets)
     this.#constants = new Set(model.graph.constants.map((constant) => constant.name))
   }
 
@@ -56,7 +42,7 @@ export class UnitWalk {
       if (this.#state[name] === undefined)
         this.#freezeValue(name, `it is part of the output "${name}"`)
       else this.#returnState(name, this.#state[name])
-    this.#freezeOtherReads()
+    this.slots.freezeOtherReads(this.#model)
     this.sets.settle()
   }
 
@@ -90,6 +76,7 @@ export class UnitWalk {
         this.#pass(node, inputs, outputs[0]!)
         return
       case 'move':
+        if (!record.units.makes) this.#seedTables(node, record.units.data)
         if (record.units.bind) this.#bind(node, record.units.bind)
         else this.#move(node)
         return
@@ -142,9 +129,9 @@ export class UnitWalk {
     for (const { ids, reason } of binding.freezes ?? [])
       this.sets.freeze(ids, `${title(node)}: ${reason}`)
     for (const ids of binding.reduces ?? []) this.sets.reduce(ids)
-    for (const slices of binding.produces ?? []) this.#own(node, slices, 'producer')
-    for (const slices of binding.carries ?? []) this.#own(node, slices, 'carrier')
-    for (const slices of binding.consumes ?? []) this.#own(node, slices, 'consumer')
+    for (const slices of binding.produces ?? []) this.slots.own(node, slices, 'producer')
+    for (const slices of binding.carries ?? []) this.slots.own(node, slices, 'carrier')
+    for (const slices of binding.consumes ?? []) this.slots.own(node, slices, 'consumer')
     // Without a stated output, all of them carry the ids (statistics, indices) where they have the axis.
     for (const { output, axis, ids } of binding.passes ?? [])
       node.outputs.forEach((name, i) => {
@@ -173,41 +160,19 @@ export class UnitWalk {
     )
   }
 
-  // A weight that is read twice gives its slices one owner: both reads unite.
-  #own(node: Node, { input, axis, ids, part = 'weight' }: Slices, role: Role): void {
-    const weight = node.inputs[input]!
-    const key = `${axis} ${weight}`
-    const read = `${node.outputs[0]} ${input}`
-    const slot = this.#slotAt.get(key)
-    if (slot === undefined) {
-      if (ids.every((id) => id < 0)) return
-      const made = { weight, axis, role, part, ids: ids.slice(), reads: new Set([read]) }
-      this.slots.push(made)
-      this.#slotAt.set(key, made)
-      return
-    }
-    slot.reads.add(read)
-    slot.ids.forEach((id, i) => {
-      this.sets.unite(id, ids[i]!)
+  // A constant that is moved (a class token, a table of positions or angles) is cut with what it meets.
+  #seedTables(node: Node, data: readonly number[] | 'all'): void {
+    node.inputs.forEach((name, input) => {
+      const isData = data === 'all' || data.includes(input)
+      const type = this.#analysis.types.get(name)
+      if (!isData || !this.#constants.has(name) || !type?.dtype.startsWith('float')) return
+      if (!this.values.has(name))
+        type.shape.forEach((size, axis) => {
+          if (size > 1) this.#carry(name, { axis, ids: this.sets.fresh(size) })
+        })
+      for (const { axis, ids } of this.#axesOf(name))
+        this.slots.own(node, { input, axis, ids, part: 'operand' }, 'carrier')
     })
-    if (slot.role !== role) slot.role = 'both'
-  }
-
-  // A weight cut along an axis must be understood by every node that reads it.
-  #freezeOtherReads(): void {
-    const reads = new Map<string, string[]>()
-    for (const node of this.#model.graph.nodes)
-      readsOf(node).forEach((name, i) => {
-        if (!this.#constants.has(name)) return
-        const at = node.inputs[i] === name ? i : node.inputs.indexOf(name)
-        reads.set(name, [...(reads.get(name) ?? []), `${node.outputs[0]} ${at}`])
-      })
-    const outputs = new Set(this.#model.graph.outputs.map((value) => value.name))
-    for (const slot of this.slots) {
-      const other = (reads.get(slot.weight) ?? []).some((read) => !slot.reads.has(read))
-      if (other || outputs.has(slot.weight))
-        this.sets.freeze(slot.ids, `"${slot.weight}" is also read where it cannot be cut`)
-    }
   }
 
   // Input 0 moves, the rest are arguments.
@@ -295,10 +260,15 @@ export class UnitWalk {
         })
       for (const operand of operands) {
         const { input, shape, offset, name } = operand
-        // Of size 1 along the axis it broadcasts.
-        if (carrying.includes(operand) || axis < offset || shape[axis - offset] === 1) continue
+        // Of size 1 along the axis it broadcasts; a constant that carries ids is read here too.
+        const isSettled = carrying.includes(operand) && !this.#constants.has(name)
+        if (isSettled || axis < offset || shape[axis - offset] === 1) continue
         if (this.#constants.has(name))
-          this.#own(node, { input, axis: axis - offset, ids: united, part: 'operand' }, 'carrier')
+          this.slots.own(
+            node,
+            { input, axis: axis - offset, ids: united, part: 'operand' },
+            'carrier',
+          )
         else
           this.sets.freeze(united, `${title(node)} combines it with "${name}", which cannot be cut`)
       }

@@ -4,10 +4,11 @@ import type { Model, ValueType } from '../ir/graph.ts'
 import type { Part } from '../ir/op.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
 import type { Plan } from './plan.ts'
-import { groupUnits, type Layers, layersOf, type SlotLayer } from './unit-classes.ts'
-import { type Role, UnitWalk } from './unit-walk.ts'
+import { groupUnits, type Layers, layersOf, type SlotLayer, uniqueNames } from './unit-classes.ts'
+import type { Role } from './unit-slots.ts'
+import { UnitWalk } from './unit-walk.ts'
 
-export type { Role } from './unit-walk.ts'
+export type { Role } from './unit-slots.ts'
 
 /** One axis of one weight, and which slice belongs to which unit of a class. */
 export interface Member {
@@ -161,21 +162,6 @@ function nameOf({ values }: Layers, members: readonly Member[], ids: readonly nu
   if (named && named.role !== 'consumer') return named.weight
   const carrying = values.find((value) => value.ids.includes(ids[0]!))
   return carrying?.name ?? named?.weight ?? 'units'
-}
-
-// Several classes of one weight are told apart by a number; those that can be cut choose first.
-function uniqueNames(hints: readonly string[], first: readonly boolean[]): string[] {
-  const names = new Array<string>(hints.length)
-  const taken = new Set<string>()
-  for (const turn of [true, false])
-    hints.forEach((hint, index) => {
-      if (first[index] !== turn) return
-      let name = hint
-      for (let i = 2; taken.has(name); i++) name = `${hint}#${i}`
-      taken.add(name)
-      names[index] = name
-    })
-  return names
 }
 
 /** Returns the class of a name. Throws OptionError, with did-you-mean, where there is none. */

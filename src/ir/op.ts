@@ -50,6 +50,8 @@ export type Units =
   | {
       readonly kind: 'move'
       readonly data: readonly number[] | 'all'
+      /** True where `bind` makes units of a constant that is moved (rows of a table); else it is cut with what it meets. */
+      readonly makes?: boolean
       bind?(context: UnitContext): UnitBinding
     }
   | { readonly kind: 'none' }
@@ -152,23 +154,6 @@ export type Vanished = { readonly constant: Tensor } | { readonly inputs: readon
 export interface Cost {
   /** Multiply-accumulates. */
   readonly macs: number
-}
-
-/** Cost of one node on given shapes. */
-export interface Cost {
-  /** Multiply-accumulates. */
-  readonly macs: number
-}
-
-/** A product of data with a weight: the axes that are summed over together. */
-export interface Contraction {
-  /** Input numbers of the data and the weight. */
-  readonly data: number
-  readonly weight: number
-  readonly dataAxis: number
-  readonly weightAxis: number
-  /** Equal parts of the data's axis, each read by its own part of the weight's axis 0; 1 where all is read. */
-  readonly groups: number
 }
 
 /** A product of data with a weight: the axes that are summed over together. */

@@ -333,6 +333,22 @@ const recipes: Record<string, Recipe> = {
     const logits = net.op('Gemm', [mixed, table], { transB: int(1) })
     return net.op('Add', [logits, net.op('ReduceMean', [image])])
   },
+  'a class token, and angles from a table'(net, image) {
+    const rows = net.op('Reshape', [net.conv(image, 'a', { out: 6 }), net.b.ints([1, 6, 64])])
+    const tokens = net.op('Transpose', [rows], { perm: intList([0, 2, 1]) })
+    const first = net.op('Expand', [net.weight('token', [1, 1, 6]), net.b.ints([1, 1, 6])])
+    const joined = net.op('Concat', [first, tokens, net.weight('last', [1, 1, 6])], {
+      axis: int(1),
+    })
+    const x = net.op('Add', [joined, net.weight('positions', [1, 66, 6])])
+    const y = net.op('MatMul', [net.op('Tanh', [x]), net.weight('q.weight', [6, 8])])
+    const heads = net.op('Reshape', [y, net.b.ints([1, 66, 2, 4])])
+    const range = [net.b.ints([0]), net.b.ints([66]), net.b.ints([0])]
+    const angles = net.op('Slice', [net.weight('angles', [99, 4]), ...range])
+    const turned = net.op('Mul', [heads, net.op('Unsqueeze', [angles, net.b.ints([0, 2])])])
+    const merged = net.op('Reshape', [net.op('Sin', [turned]), net.b.ints([1, 66, 8])])
+    return net.op('MatMul', [merged, net.weight('out.weight', [8, 5])])
+  },
   'the best along another axis'(net, image) {
     const x = net.op('Reshape', [net.block(image, 'a', { out: 6 }), net.b.ints([1, 6, 64])])
     const [best] = net.b.ops('TopK', [x, net.b.ints([3])], { axis: int(-1) }, 2)

@@ -155,6 +155,7 @@ function padAmounts(
 export const gatherUnits: Units = {
   kind: 'move',
   data: [0],
+  makes: true,
   bind(context) {
     const data = context.inputs[0]!.shape
     const axis = fromFront(intOf(context.node, 'axis', 0), data.length)
