@@ -40,13 +40,13 @@ export class UnitSets {
     return made
   }
 
-  /** Makes two ids live and die together; joined ones part by part. */
-  unite(a: number, b: number): void {
+  /** Makes two ids live and die together; joined ones part by part. `where` they meet is the reason if one cannot die. */
+  unite(a: number, b: number, where: string): void {
     const [left, right] = [this.unitsOf(a), this.unitsOf(b)]
     const ours = left.filter((unit) => !right.includes(unit))
     const theirs = right.filter((unit) => !left.includes(unit))
     if (ours.length === 0 || theirs.length === 0)
-      this.freeze([...ours, ...theirs], 'it meets channels that cannot be cut')
+      this.freeze([...ours, ...theirs], `${where} joins it with what cannot be cut`)
     else if (ours.length === theirs.length)
       ours.forEach((unit, i) => {
         this.#merge(unit, theirs[i]!)

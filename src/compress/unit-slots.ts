@@ -1,5 +1,5 @@
 // Slots: axes of weights whose slices belong to units.
-import { type Model, type Node, readsOf } from '../ir/graph.ts'
+import { type Model, type Node, opName, readsOf } from '../ir/graph.ts'
 import type { Part, Slices } from '../ir/op.ts'
 import type { UnitSets } from './unit-sets.ts'
 
@@ -16,6 +16,11 @@ export interface Slot {
   readonly ids: Int32Array
   /** Reads of the weight that agree with this binding. */
   readonly reads: Set<string>
+}
+
+/** Names a node in a reason. */
+export function title(node: Node): string {
+  return `${opName(node)} "${node.name || node.outputs[0]}"`
 }
 
 /** The slots of one walk. */
@@ -43,7 +48,7 @@ export class UnitSlots {
     }
     slot.reads.add(read)
     slot.ids.forEach((id, i) => {
-      this.#sets.unite(id, ids[i]!)
+      this.#sets.unite(id, ids[i]!, title(node))
     })
     if (slot.role === 'carrier') slot.role = role
     else if (slot.role !== role && role !== 'carrier') slot.role = 'both'

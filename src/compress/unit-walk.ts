@@ -1,12 +1,12 @@
 // The walk behind `findUnits`: ids travel from producers to consumers, and unite where values meet.
 import type { Analysis } from '../ir/analyze.ts'
-import { type Model, type Node, opName, readsOf, subgraphsOf, type ValueType } from '../ir/graph.ts'
+import { type Model, type Node, readsOf, subgraphsOf, type ValueType } from '../ir/graph.ts'
 import type { UnitBinding, UnitContext } from '../ir/op.ts'
 import { findOp } from '../ir/ops/index.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { eachPosition, idsAt, spreadIds, type ValueIds, varyingAxes } from './unit-ids.ts'
 import { UnitSets } from './unit-sets.ts'
-import { UnitSlots } from './unit-slots.ts'
+import { title, UnitSlots } from './unit-slots.ts'
 
 /** Movement ops are evaluated on the ids of every element; values beyond this keep all units. */
 const MOVE_LIMIT = 1 << 26
@@ -54,7 +54,7 @@ export class UnitWalk {
       )
       if (made && read)
         made.forEach((id, i) => {
-          this.sets.unite(id, read[i]!)
+          this.sets.unite(id, read[i]!, `the state "${input}"`)
         })
       else this.sets.freeze(made ?? read ?? [], `the state "${input}" is not cut alike`)
     }
@@ -125,7 +125,7 @@ export class UnitWalk {
         if (!asked.has(`${index} ${axis}`))
           this.sets.freeze(ids, `${title(node)} mixes it with its neighbours`)
     })
-    for (const [a, b] of binding.unites ?? []) this.sets.unite(a, b)
+    for (const [a, b] of binding.unites ?? []) this.sets.unite(a, b, title(node))
     for (const { ids, reason } of binding.freezes ?? [])
       this.sets.freeze(ids, `${title(node)}: ${reason}`)
     for (const ids of binding.reduces ?? []) this.sets.reduce(ids)
@@ -230,7 +230,7 @@ export class UnitWalk {
       .reverse()
     eachPosition(ids, axes, (id, positions) => {
       const parts = factors.map((factor, i) => factor.ids[positions[i]!]!)
-      this.sets.unite(id, this.sets.join(parts))
+      this.sets.unite(id, this.sets.join(parts), title(node))
     })
     return factors
   }
@@ -255,7 +255,7 @@ export class UnitWalk {
       const united = idsOn(lead, axis)!.slice()
       for (const operand of full.slice(1))
         idsOn(operand, axis)!.forEach((id, i) => {
-          this.sets.unite(united[i]!, id)
+          this.sets.unite(united[i]!, id, title(node))
           if (united[i]! < 0) united[i] = id
         })
       for (const operand of operands) {
@@ -275,8 +275,4 @@ export class UnitWalk {
       for (const name of node.outputs) if (name !== '') this.#carry(name, { axis, ids: united })
     }
   }
-}
-
-function title(node: Node): string {
-  return `${opName(node)} "${node.name || node.outputs[0]}"`
 }

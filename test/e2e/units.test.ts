@@ -32,6 +32,7 @@ const least: Readonly<Record<string, number>> = {
   'yunet-n-320': 16,
   fastestdet: 34,
   'tinystories-260k': 16,
+  'dtln-1': 1,
   'gtcrn-simple': 2,
   'silero-vad-16k': 4,
   'radioml-vgg10-qonnx': 9,

@@ -5,7 +5,7 @@ import { type Analysis, analyze } from '../../src/ir/analyze.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { verify } from '../../src/ir/verify.ts'
 import { createRandom } from '../../src/util/random.ts'
-import type { Tensor } from '../../src/tensor/tensor.ts'
+import { floats, sizeOf, type Tensor } from '../../src/tensor/tensor.ts'
 import { someOf } from '../compress/change.ts'
 import { distance, randomFeeds, runReference } from './ort.ts'
 import { type RealModel, writtenOut } from './real-models.ts'
@@ -20,14 +20,14 @@ export interface UnitSubject {
   run(model: Model): Promise<Record<string, Tensor>>
 }
 
-/** Prepares a model. State is not given: it is cut on inputs and outputs, and one pair of feeds serves all. */
+/** Prepares a model. Runs start from a state of zeros, whatever its size, and do not return the next. */
 export function unitSubject(
   model: Model,
-  { bindings = {} }: RealModel = {},
+  { bindings = {}, state = {} }: RealModel = {},
   integers = 400,
 ): UnitSubject {
   const analysis = analyze(model, { bindings })
-  const units = findUnits(model, analysis)
+  const units = findUnits(model, analysis, { state })
   const feeds = randomFeeds(model, 3, { bindings: { batch: 2, ...bindings }, integers })
   const needsWriting = model.graph.nodes.some(({ op }) => op === 'Quant')
   return {
@@ -35,7 +35,18 @@ export function unitSubject(
     analysis,
     units,
     open: units.classes.filter((found) => found.frozen === undefined && found.size > 1),
-    run: (one) => runReference(needsWriting ? writtenOut(one) : one, feeds),
+    run: async (one) => {
+      const kept = new Set(Object.values(state))
+      const zeros = one.graph.inputs
+        .filter(({ name }) => kept.has(name))
+        .map(({ name, shape }): [string, Tensor] => {
+          const sizes = shape!.map(Number)
+          return [name, floats(sizes, new Float32Array(sizeOf(sizes)))]
+        })
+      const given = { ...feeds, ...Object.fromEntries(zeros) }
+      const outputs = await runReference(needsWriting ? writtenOut(one) : one, given)
+      return Object.fromEntries(Object.entries(outputs).filter(([name]) => !(name in state)))
+    },
   }
 }
 
