@@ -98,7 +98,11 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   )
   const program = { ...placed, steps, constants: stored.memory }
   const report = fixed.flatMap(({ selection }) =>
-    selection.report.map((entry) => ({ ...entry, node: named(entry.node) })),
+    selection.report.map((entry) => ({
+      ...entry,
+      node: named(entry.node),
+      ...(entry.absorbedBy && { absorbedBy: named(entry.absorbedBy) }),
+    })),
   )
   const functions = [...new Set(program.steps.map((step) => step.function))]
   const variants = [functions, functions.map(relaxedFunction)]

@@ -1,4 +1,4 @@
-// What the compiler decided, as printed tables: the program, and per node the offers and refusals.
+// What the compiler decided, as printed text: the program, and per step the offers and refusals.
 import type { PlacedProgram } from './place.ts'
 import type { NodeReport } from './select.ts'
 
@@ -15,17 +15,71 @@ export function printProgram(program: PlacedProgram): string {
   return `${table([['step', 'kernel', 'code', 'nodes', 'addresses'], ...rows])}\n${sizes}`
 }
 
-/** Returns per node the chosen kernel, the other offers with their costs, and the refusals. */
+/**
+ * Returns what was chosen: for every node with code of its own the nodes it absorbs, the kernel with
+ * its layout and cost in multiply-adds, the other offers as multiples of that, and who
+ * refused and why. Nodes without code come last.
+ */
 export function printReport(report: readonly NodeReport[]): string {
-  const rows = report.map(({ node, op, kernel, note, absorbed, offers, refusals }) => [
-    node,
-    op,
-    kernel === undefined ? 'no code' : absorbed ? `absorbed by ${kernel}` : kernel,
-    note?.() ?? '',
-    offers.map((offer) => `${offer.kernel} ${Math.round(offer.cost)}`).join(', '),
-    refusals.map((refusal) => `${refusal.kernel}: ${refusal.reason}`).join('; '),
-  ])
-  return table([['node', 'op', 'kernel', 'notes', 'offers by cost', 'refusals'], ...rows])
+  const firstWith = new Map<string, string>()
+  const blocks = report.flatMap((entry) => {
+    const { node, op, kernel, absorbed, offers } = entry
+    if (kernel === undefined || absorbed) return []
+    const others = report.filter(({ absorbedBy }) => absorbedBy === node)
+    // Nodes that came from expanding one carry its name.
+    const names = new Set(others.map((other) => other.node).filter((name) => name !== node))
+    const title = [node, ...[...names].map((name) => shortName(name, node))].join(' + ')
+    const ops = [op, ...others.map((other) => other.op)].join(' + ')
+    return [
+      [`${title}  (${ops})`, ...chosen(entry, offers), ...refused(entry, firstWith)].join('\n'),
+    ]
+  })
+  const idle = report.filter(({ kernel }) => kernel === undefined).map(({ node }) => node)
+  const rest = idle.length > 0 ? [`no code: ${idle.join(', ')}`] : []
+  return [...blocks, ...rest].join('\n')
+}
+
+function chosen({ kernel, layout, note }: NodeReport, offers: NodeReport['offers']): string[] {
+  const isBest = (offer: NodeReport['offers'][number]) =>
+    offer.kernel === kernel && offer.layout === layout
+  const best = offers.find(isBest)
+  const cost = best?.cost ?? 0
+  const rivals = offers
+    .filter((offer) => offer !== best)
+    .map((offer) => {
+      const times =
+        cost > 0 && Number.isFinite(offer.cost) ? ` ×${(offer.cost / cost).toFixed(2)}` : ''
+      return `${offer.kernel} ${offer.layout}${times}`
+    })
+  return [
+    `  ${kernel} ${layout}, ${formatCost(cost)}`,
+    ...(rivals.length > 0 ? [`    also offered: ${rivals.join(', ')}`] : []),
+    ...(note ? [`    ${note()}`] : []),
+  ]
+}
+
+function formatCost(cost: number): string {
+  if (cost >= 1e6) return `${(cost / 1e6).toPrecision(3)} M`
+  return cost >= 1e3 ? `${(cost / 1e3).toPrecision(3)} k` : String(Math.round(cost))
+}
+
+// Refusals in the same words are told once, and where they were told afterwards.
+function refused({ node, refusals }: NodeReport, firstWith: Map<string, string>): string[] {
+  if (refusals.length === 0) return []
+  const byReason = new Map<string, string[]>()
+  for (const { kernel, reason } of refusals)
+    byReason.set(reason, [...(byReason.get(reason) ?? []), kernel])
+  const text = [...byReason]
+    .map(([reason, kernels]) => `${kernels.join(', ')}: ${reason}`)
+    .join('; ')
+  const before = firstWith.get(text)
+  if (before === undefined) firstWith.set(text, node)
+  return [`    refused: ${before === undefined ? text : `as for ${before}`}`]
+}
+
+// `block.relu` after `block` is `.relu`.
+function shortName(name: string, after: string): string {
+  return name.startsWith(`${after}.`) ? name.slice(after.length) : name
 }
 
 function table(rows: readonly (readonly string[])[]): string {

@@ -17,11 +17,19 @@ export interface NodeReport {
   readonly kernel: string | undefined
   /** True when an earlier node's kernel absorbed it. */
   readonly absorbed: boolean
+  /** The node whose kernel absorbed it. */
+  readonly absorbedBy?: string
+  /** Layout of what the kernel makes. */
+  readonly layout?: Layout['kind']
   /**
    * Kernels that offered, with the cost of each offer: conversions included, and the cheapest offers
    * for nodes that it leaves to others while a rival covers them.
    */
-  readonly offers: readonly { readonly kernel: string; readonly cost: number }[]
+  readonly offers: readonly {
+    readonly kernel: string
+    readonly layout: Layout['kind']
+    readonly cost: number
+  }[]
   /** Kernels that refused, with their reasons. */
   readonly refusals: readonly { readonly kernel: string; readonly reason: string }[]
 }
@@ -147,7 +155,11 @@ function choose(
       ...entry,
       kernel: undefined,
       absorbed: false,
-      offers: offers.map(({ offer, cost }) => ({ kernel: offer.kernel, cost })),
+      offers: offers.map(({ offer, cost }) => ({
+        kernel: offer.kernel,
+        layout: layoutOf(offer),
+        cost,
+      })),
       refusals,
     })
   }
@@ -155,11 +167,14 @@ function choose(
   const cost = settleLayouts(model, analysis, placed)
   const offers = placed.map(({ offer }) => offer)
   const gain = offers.reduce((sum, offer) => sum + absorbGain(offer, context), 0)
-  const chosen = new Map(offers.flatMap((offer) => offer.covers.map((n) => [n, offer])))
+  const chosen = new Map(offers.flatMap((offer) => offer.covers.map((node) => [node, offer])))
   const named = nodes.map((node, i): NodeReport => {
-    const { kernel, note } = chosen.get(node) ?? {}
     const entry = report[i]!
-    return { ...entry, kernel, ...(note && !entry.absorbed && { note }) }
+    const offer = chosen.get(node)
+    if (offer === undefined) return { ...entry, kernel: undefined }
+    const made = { ...entry, kernel: offer.kernel, layout: layoutOf(offer) }
+    if (entry.absorbed) return { ...made, absorbedBy: nodeName(offer.covers[0]!) }
+    return offer.note ? { ...made, note: offer.note } : made
   })
   const inner = offers.flatMap((offer) => offer.regions ?? [])
   named.push(...inner.flatMap(({ selection }) => selection.report))
@@ -203,8 +218,12 @@ function withRest(
   })
 }
 
+function layoutOf({ outputs }: Offer): Layout['kind'] {
+  return outputs[0]?.layout ?? 'plain'
+}
+
 function isIn(offer: Offer, kind: Layout['kind'] | undefined): boolean {
-  return offer.outputs[0]?.layout === kind
+  return layoutOf(offer) === kind
 }
 
 function isPlanesOnly(offer: Offer, offers: readonly { readonly offer: Offer }[]): boolean {

@@ -127,7 +127,7 @@ describe('compile', () => {
   it('prints its program and its choices', () => {
     const compiled = compile(build([[1, 3, 4, 4]], (b, x) => b.op('Relu', [conv(b, x, 4)])))
     expect(printProgram(compiled.program)).toMatch(/conv-gemm-f32.*Conv.*\+ Relu/)
-    expect(printReport(compiled.report)).toMatch(/Relu.*absorbed by conv-gemm-f32/)
+    expect(printReport(compiled.report)).toMatch(/\(Conv \+ Relu\)\n {2}conv-gemm-f32 nhwc, /)
   })
 })
 

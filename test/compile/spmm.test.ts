@@ -274,9 +274,9 @@ describe('a sparse network', () => {
     // The image comes and the means go plain; into planes once, out of them once.
     expect(kernels.filter((name) => name.startsWith('convert'))).toHaveLength(4)
     const report = printReport(compiled.report)
-    expect(report).toMatch(/Conv +spmm-16x2-f32 .*conv-gemm-f32/)
+    expect(report).toMatch(/ {2}spmm-16x2-f32 chw, .*\n {4}also offered: .*conv-gemm-f32 nhwc ×/)
     expect(report).toMatch(/9\d % zeros \(shared by 2\), table [\d.]+ kB; csr [\d.]+ kB/)
-    expect(report).toContain('absorbed by spmm-16x2-f32')
+    expect(report).toMatch(/\(Conv \+ \w+.*\)\n {2}spmm-16x2-f32/)
     expect(report).toContain('spmm-f32: 0 % of its weights are zero')
   })
 
