@@ -22,6 +22,7 @@ import { randomCriterion } from './criteria/random.ts'
 import { taylor, taylorGate, taylorSecond } from './criteria/taylor.ts'
 import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
+import { harmonic } from './schedules/harmonic.ts'
 import { oneShot } from './schedules/one-shot.ts'
 import { admm } from './solvers/admm.ts'
 import { early } from './solvers/early.ts'
@@ -150,7 +151,12 @@ export const structures: Registry<Structure> = {
   named: (name) => structureNamed(structureFamilies, name),
 }
 /** When how much is kept. */
-export const schedules: Registry<Schedule> = registryOf('schedule', [oneShot, cubic, exponential])
+export const schedules: Registry<Schedule> = registryOf('schedule', [
+  oneShot,
+  cubic,
+  exponential,
+  harmonic,
+])
 /** How much is kept where. */
 export const allocators: Registry<Allocator> = registryOf('allocator', [
   knapsack,

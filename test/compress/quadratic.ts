@@ -13,6 +13,8 @@ export interface Task {
   readonly rate: number
   /** Scores; default squares of the weights. */
   score?(weight: string, values: Float32Array): Float32Array
+  /** Sees the masks that hold weights at zero after every step. */
+  watch?(masks: Masks): void
   /** Interrupts after this step and goes on from what a checkpoint would hold. */
   readonly pause?: number
 }
@@ -55,6 +57,7 @@ export function solve(solver: Solver, task: Task): Solved {
       for (let i = 0; i < data.length; i++)
         data[i] = masks[name]?.[i] === 0 ? 0 : data[i]! - task.rate * gradients[name]![i]!
     driven.act(hands(step + 1))
+    task.watch?.({ ...masks })
     if (step + 1 !== task.pause) continue
     const state: unknown = JSON.parse(JSON.stringify(driven.state()))
     const tensors = structuredClone(driven.tensors!())

@@ -5,7 +5,7 @@ import type { Criterion, Evidence } from '../../src/compress/contracts.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { criteria, solvers, structures } from '../../src/compress/registry.ts'
 import { gradual } from '../../src/compress/solvers/gradual.ts'
-import type { Target } from '../../src/compress/solvers/solver.ts'
+import type { Masks, Target } from '../../src/compress/solvers/solver.ts'
 import { targetsOf } from '../../src/compress/solvers/targets.ts'
 import { findUnits } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
@@ -103,6 +103,36 @@ describe.each(structures.all.map(({ name }, s) => [name, s] as const))('%s', (st
     })
   })
 })
+
+// Structures of which a pruned group may come back where scores change, with the reason.
+const RETURNS: Readonly<Record<string, string>> = {
+  block:
+    'rows and columns of a block are weighed against each other, so that one may replace another',
+}
+
+it.each(structures.all.map(({ name }) => name).filter((name) => RETURNS[name] === undefined))(
+  'masks of %s only ever lose while they grow',
+  (structure) => {
+    for (const name of ['gradual', 'iterative']) {
+      let before: Masks = {}
+      let changes = 0
+      const watch = (masks: Masks) => {
+        for (const [weight, mask] of Object.entries(masks)) {
+          const old = before[weight]
+          if (old === undefined || old === mask) continue
+          changes++
+          expect(
+            mask.every((bit, i) => bit <= old[i]!),
+            `${name}, ${weight}`,
+          ).toBe(true)
+        }
+        before = masks
+      }
+      solve(solvers.named(name), taskOf(structure, criteria.named('magnitude'), { watch }))
+      expect(changes, name).toBeGreaterThan(0)
+    }
+  },
+)
 
 it('meets several structures on one weight at once, under every solver', () => {
   const plan: Plan = {
