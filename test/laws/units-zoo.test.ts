@@ -3,6 +3,8 @@
 import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/autodiff/gradient.ts'
 import { cut } from '../../src/compress/cut.ts'
+import { planShapes } from '../../src/compress/units.ts'
+import { analyze } from '../../src/ir/analyze.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { int, type Model } from '../../src/ir/graph.ts'
 import { verify } from '../../src/ir/verify.ts'
@@ -28,6 +30,25 @@ describe.each(zoo)('$name', ({ small }) => {
     expect(open.length).toBeGreaterThan(1)
     // A unit that no input wakes (a dead ReLU) may go unnoticed; most are missed.
     expect(changed).toBeGreaterThan(0.8 * open.length)
+  })
+
+  it('has the shapes that a plan of counts predicts', () => {
+    const keep = Object.fromEntries(open.map(({ name, size }) => [name, Math.ceil(size / 2)]))
+    const kept = Object.fromEntries(
+      Object.entries(keep).map(([name, count]) => [
+        name,
+        Array.from({ length: count }, (_, i) => i),
+      ]),
+    )
+    const planned = planShapes(units, analysis, { format: 1, keep, mask: {} })
+    const narrow = analyze(cut(model, analysis, kept, { units }))
+    let changed = 0
+    for (const [name, { shape }] of narrow.types) {
+      if (!analysis.types.has(name)) continue
+      expect(planned.type(name).shape, name).toEqual(shape)
+      if (shape.join() !== analysis.types.get(name)!.shape.join()) changed++
+    }
+    expect(changed).toBeGreaterThan(open.length)
   })
 
   it('cut to half in every class it runs, and a step along the gradient lessens the loss', async () => {
