@@ -9,6 +9,7 @@ import { depthwise } from './depthwise.ts'
 import { depthwisePlanes } from './depthwise-planes.ts'
 import { argExtreme, gatherScan } from './lookup.ts'
 import { host } from './host.ts'
+import { integers } from './integers.ts'
 import { loopKernel } from './loop.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
@@ -40,6 +41,7 @@ const kernels: readonly Kernel[] = [
   globalMaxPool,
   view,
   pointwise,
+  integers,
   move,
   copyRow,
   gatherScan,

@@ -4,6 +4,7 @@ import { intOf, intsOf, type Node, type ValueType } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { expandConvTranspose } from './conv-transpose-expansion.ts'
 import { convReference, convTransposeReference } from './reference/conv.ts'
+import { expandDepth } from './depth-expansion.ts'
 import { expandRow } from './row-expansion.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { transposedWindowOf, type Window, windowOf } from './shared/window.ts'
@@ -44,7 +45,12 @@ export const conv = defineOp({
     const window = convWindow(node, x.shape, w.shape)
     return [convReference({ x, w, bias: inputs[2], groups: intOf(node, 'group', 1), window })]
   },
-  expand: expandRow,
+  expand: (b, context) => {
+    const [x, w] = context.inputs
+    if (x!.shape.length !== 5) return expandRow(b, context)
+    const window = convWindow(context.node, x!.shape, w!.shape)
+    return expandDepth(b, context, { window, join: 'Add', fill: 0 })
+  },
   cost: (inputs, outputs) => ({ macs: outputSize(outputs) * sizeOf(inputs[1]!.shape.slice(1)) }),
 })
 

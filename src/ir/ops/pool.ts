@@ -2,6 +2,7 @@
 import { intList, intOf, intsOf, type Node } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { averagePoolReference, maxPoolReference } from './reference/pool.ts'
+import { expandDepth } from './depth-expansion.ts'
 import { expandRow } from './row-expansion.ts'
 import { need, needTensor, reject } from './shared/check.ts'
 import { range } from './shared/move.ts'
@@ -26,7 +27,12 @@ export const maxPool = defineOp({
     const both = maxPoolReference(x, poolWindow(node, x.shape), columnMajor)
     return both.slice(0, node.outputs.length)
   },
-  expand: expandRow,
+  expand: (b, context) => {
+    const { shape } = context.inputs[0]!
+    if (shape.length !== 5 || context.node.outputs.length > 1) return expandRow(b, context)
+    const window = poolWindow(context.node, shape)
+    return expandDepth(b, context, { window, join: 'Max', fill: -3.4e38 })
+  },
 })
 
 /** Mean under each window, over the elements inside the input or (count_include_pad) inside the pads. */
@@ -40,7 +46,17 @@ export const averagePool = defineOp({
     const countPads = intOf(node, 'count_include_pad', 0) === 1
     return [averagePoolReference(x, poolWindow(node, x.shape), countPads)]
   },
-  expand: expandRow,
+  expand: (b, context) => {
+    const { shape } = context.inputs[0]!
+    if (shape.length !== 5) return expandRow(b, context)
+    const window = poolWindow(context.node, shape)
+    const isPadded = [...window.begin, ...window.end].some((pad) => pad > 0)
+    const countsPads = intOf(context.node, 'count_include_pad', 0) === 1
+    // Otherwise the divisor depends on the place.
+    if (intOf(context.node, 'ceil_mode', 0) === 1 || (isPadded && !countsPads)) return undefined
+    const divisor = window.kernel[0]!
+    return expandDepth(b, context, { window, join: 'Add', fill: 0, divisor })
+  },
 })
 
 /** Mean over all spatial axes, which stay as size 1. */

@@ -1,5 +1,5 @@
 // Trilu: the upper or lower triangle of matrices, zeros elsewhere.
-import { sizeOf, type Tensor } from '../../tensor/tensor.ts'
+import { sizeOf, type Tensor, zeros } from '../../tensor/tensor.ts'
 import { intOf } from '../graph.ts'
 import { defineOp, type InferContext, type OpRecord } from '../op.ts'
 import { contextOf, knownScalar, need, needTensor, reject } from './shared/check.ts'
@@ -27,9 +27,12 @@ export const trilu = defineOp({
     return [take(t, t.shape, offsets)]
   },
   expand: (b, context) => {
-    const { shape } = context.inputs[0]!
+    const { dtype, shape } = context.inputs[0]!
+    if (dtype === 'string' || (context.inputs[1] && !context.known(1))) return undefined
     const mask: Tensor = { dtype: 'bool', shape: shape.slice(-2), data: triangleOf(context) }
-    return [b.op('Where', [b.constant(mask), context.node.inputs[0]!, b.scalar(0)])]
+    return [
+      b.op('Where', [b.constant(mask), context.node.inputs[0]!, b.constant(zeros(dtype, []))]),
+    ]
   },
 })
 
