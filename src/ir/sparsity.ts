@@ -56,9 +56,10 @@ export function eachStoredColumn(
   outputs: ArrayLike<number>,
   visit: (column: number) => void,
 ): void {
+  const rows = Array.from(outputs, (output) => output * columns)
   for (let column = 0; column < columns; column++)
-    for (let i = 0; i < outputs.length; i++)
-      if (data[outputs[i]! * columns + column] !== 0) {
+    for (let i = 0; i < rows.length; i++)
+      if (data[rows[i]! + column] !== 0) {
         visit(column)
         break
       }

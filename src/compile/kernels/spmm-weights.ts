@@ -43,7 +43,7 @@ export function sparseWeights(tensor: Tensor, reading: Reading): SparseWeights |
 function examine(tensor: Tensor, reading: Reading): SparseWeights | string {
   const data = floatsOf(tensor)
   let zeros = 0
-  for (const value of data) if (value === 0) zeros++
+  for (let i = 0; i < data.length; i++) if (data[i] === 0) zeros++
   const share = zeros / Math.max(1, data.length)
   if (share < ZEROS_FROM) return `${Math.round(share * 100)} % of its weights are zero`
   const weight = reading.rows()
