@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { printReport } from '../../src/compile/explain.ts'
 import type { Kernel, Offer } from '../../src/compile/kernel.ts'
+import { tilesOf } from '../../src/compile/kernels/plane-tiles.ts'
 import { spmm } from '../../src/compile/kernels/spmm.ts'
+import { spmmCost } from '../../src/compile/kernels/spmm-nest.ts'
 import { CHW } from '../../src/compile/layout.ts'
 import type { GraphBuilder } from '../../src/ir/builder.ts'
 import { int, intList } from '../../src/ir/graph.ts'
@@ -184,6 +186,23 @@ describe('spmm-f32', () => {
     expect(chosen(1)).toBe('spmm-16x1-f32')
     expect(chosen(2)).toBe('spmm-16x2-f32')
     expect(chosen(4)).toMatch(/^spmm-(8x4|16x2)-f32$/)
+  })
+
+  it('knows the tiles it is priced by: together they cover the plane', () => {
+    expect(tilesOf({ rows: 7, columns: 7 }, 4)).toEqual([
+      { count: 3, vectors: 4 },
+      { count: 1, vectors: 2 },
+    ])
+    for (const rows of [1, 2, 7, 14])
+      for (const columns of [1, 5, 7, 16, 33, 56])
+        for (const size of [2, 4]) {
+          const tiles = tilesOf({ rows, columns }, size)
+          const vectors = tiles.reduce((sum, tile) => sum + tile.count * tile.vectors, 0)
+          expect(vectors).toBe(rows * Math.ceil(columns / 4))
+        }
+    const cost = (width: 2 | 4) =>
+      spmmCost({ plane: { rows: 7, columns: 7 }, width, stored: 1000 / width, outputs: 8 })
+    expect(cost(4)).toBeLessThan(cost(2))
   })
 
   it('declines dense weights, strides and groups by name', () => {

@@ -16,7 +16,7 @@ import { packVectors, type VectorTable } from './spmv-table.ts'
 /** What a number costs that is transposed, read and written across rows, in dense multiply-adds. */
 const TRANSPOSE_PRICE = 4
 /** A vector of four weights with its column, in dense multiply-adds. */
-const VECTOR_PRICE = 7
+const VECTOR_PRICE = 8
 
 /** Matrix products with a sparse constant right operand. */
 export const spmmMatmul: Kernel = {
