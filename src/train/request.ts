@@ -49,6 +49,8 @@ export interface StepSolver {
   readonly name: string
   /** Everything that decides what it does, for the fingerprint of a checkpoint. */
   readonly settings?: unknown
+  /** Weights that it may mask; those that are not trained stay as they are but for that. */
+  readonly holds?: readonly string[]
   /** Called once before the first step, also where there are no steps. */
   begin?(hands: Hands): void
   /** Adds to the gradients of one step in place. `step` counts the steps finished. */

@@ -104,7 +104,8 @@ class TrainingRun {
       ]),
     ]
     const weights: Record<string, Float32Array> = {}
-    for (const name of names) weights[name] = floatData(model.weights.get(name)).slice()
+    for (const name of new Set([...names, ...(options.solver?.holds ?? [])]))
+      weights[name] = floatData(model.weights.get(name)).slice()
     for (const [name, mask] of Object.entries(this.#masks)) {
       if (weights[name] === undefined)
         throw new OptionError(`The mask of "${name}" has no trained weight to hold`)
@@ -244,7 +245,9 @@ class TrainingRun {
     const loss = losses.model!
     const learningRate = rates.model!
     this.#pending = { sum: this.#pending.sum + loss, count: this.#pending.count + 1 }
-    const changed = (await solver?.act(this.#hands())) ?? []
+    const written = (await solver?.act(this.#hands())) ?? []
+    // Only trained weights are in the store.
+    const changed = written.filter((name) => this.#graph.gradients[name] !== undefined)
     if (select !== undefined && (step % select.everySteps === 0 || step === steps))
       await this.#considerBest(select)
     this.#report(step, learningRate)

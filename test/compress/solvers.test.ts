@@ -24,6 +24,7 @@ function targetOf(group: readonly number[], keep: number, name = 'w'): Target {
     kind: 'mask',
     name,
     weights: [name],
+    holds: [name],
     keep: keep / count,
     stage: (least) => ({ amount: stage(least), keep: stage(least) / count }),
     partitions: [partition],

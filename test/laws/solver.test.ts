@@ -7,6 +7,7 @@ import { cut } from '../../src/compress/cut.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { solvers, structures } from '../../src/compress/registry.ts'
 import { gradual } from '../../src/compress/solvers/gradual.ts'
+import { iterative } from '../../src/compress/solvers/iterative.ts'
 import type { Solver } from '../../src/compress/solvers/solver.ts'
 import { type Sparsified, type SparsifyOptions, sparsify } from '../../src/compress/sparsify.ts'
 import { presetImage } from '../../src/data/describe.ts'
@@ -123,6 +124,35 @@ describe.each(variants)('%s', (name, solver) => {
       expect(resumed.solved).toEqual(whole.solved)
     }
   })
+})
+
+it('masks weights that the loss does not reach, or that are not to be trained', async () => {
+  const few = ['last.weight', 'classifier.weight', 'classifier.bias']
+  const { masks, model: sparse } = await sparsify(
+    model,
+    request(solvers.named('admm'), { trainable: few }),
+  )
+  for (const name of Object.keys(plan.mask)) {
+    const before = floatData(model.weights.get(name))
+    const after = floatData(sparse.weights.get(name))
+    expect(masks[name]!.some((bit) => bit === 0)).toBe(true)
+    expect(after.every((value, i) => value === before[i]! * masks[name]![i]!)).toBe(true)
+  }
+})
+
+it('goes back to the weights of the start where rounds rewind them', async () => {
+  const solver = iterative({ rounds: 2, rewind: 'weights' })
+  const result = await sparsify(model, request(solver, { steps: 6 }))
+  expectMet(result)
+  const resumed = { path: join(folder, 'rewind'), everySteps: 1 }
+  const die = ({ step }: { step: number }) => {
+    if (step === 3) throw new Error('killed')
+  }
+  const options = { steps: 6, checkpoint: resumed }
+  await expect(sparsify(model, request(solver, { ...options, onProgress: die }))).rejects.toThrow()
+  expect(bytesOf((await sparsify(model, request(solver, options))).model)).toEqual(
+    bytesOf(result.model),
+  )
 })
 
 async function logitsOf(trained: Model): Promise<Float32Array> {

@@ -53,7 +53,8 @@ export function admm(options: AdmmOptions = {}): Solver<AdmmData> {
     adjust({ targets, weights }, { data, tensors }, gradients) {
       targets.forEach((target, i) => {
         for (const name of target.weights) {
-          const [w, gradient] = [weights[name]!, gradients[name]!]
+          const [w, gradient] = [weights[name]!, gradients[name]]
+          if (gradient === undefined) continue
           const [z, u] = [tensors[`z/${i}/${name}`]!, tensors[`u/${i}/${name}`]!]
           for (let k = 0; k < w.length; k++) gradient[k]! += data.rho * (w[k]! - z[k]! + u[k]!)
         }

@@ -1,7 +1,6 @@
 // A solver for the training loop: which part of the run is its own, when it finishes, what a checkpoint holds.
 import { maskInPlace } from '../../train/loop.ts'
 import type { Hands, StepSolver } from '../../train/train.ts'
-import { OptionError } from '../../util/errors.ts'
 import { projectAll } from './project.ts'
 import type { ByWeight, Masks, Solver, SolverRun, SolverState, Target } from './solver.ts'
 
@@ -66,6 +65,7 @@ export function drive<D>(solver: Solver<D>, work: Work): Driven<D> {
   return {
     name: solver.name,
     settings: [solver.settings, work.settings],
+    holds: work.targets.flatMap((target) => target.holds),
     begin(hands) {
       started(hands)
       if (partOf(hands.steps) === 0) finish(hands)
@@ -122,16 +122,7 @@ function hold({ masks, weights }: Hands, next: Masks): string[] {
   for (const name of Object.keys(masks)) delete masks[name]
   for (const [name, mask] of Object.entries(next)) {
     masks[name] = mask
-    maskInPlace(valuesOf(weights, name) as Float32Array, mask)
+    maskInPlace(weights[name]!, mask)
   }
   return Object.keys(next)
-}
-
-function valuesOf(weights: ByWeight, name: string): Float32Array {
-  const values = weights[name]
-  if (values === undefined)
-    throw new OptionError(
-      `The plan prunes "${name}", which is not trained; train it or leave it out of the plan`,
-    )
-  return values
 }

@@ -83,7 +83,10 @@ export function early(options: EarlyOptions = {}): Solver<EarlyData> {
       if (by !== 'gradient') return
       targets.forEach((target, i) => {
         const total = tensors[`taylor/${i}`]!
-        const product = sumsOf(target, (name, k) => weights[name]![k]! * gradients[name]![k]!)
+        const product = sumsOf(
+          target,
+          (name, k) => weights[name]![k]! * (gradients[name]?.[k] ?? 0),
+        )
         for (let g = 0; g < total.length; g++) total[g]! += product[g]! ** 2
       })
     },

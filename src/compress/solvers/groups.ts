@@ -39,7 +39,8 @@ export function pullInPlace(
 ): void {
   const most = at.rate > 0 ? 1 / at.rate : Number.POSITIVE_INFINITY
   for (const [name, group] of Object.entries(of)) {
-    const [values, gradient] = [at.weights[name]!, at.gradients[name]!]
+    const [values, gradient] = [at.weights[name]!, at.gradients[name]]
+    if (gradient === undefined) continue
     for (let i = 0; i < group.length; i++) {
       const id = group[i]!
       if (id >= 0) gradient[i]! += Math.min(most, strength[id]!) * values[i]!

@@ -55,7 +55,8 @@ export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
       targets.forEach((target, i) => {
         for (const name of target.weights) {
           const [w, z] = [weights[name]!, tensors[`z/${i}/${name}`]!]
-          const gradient = gradients[name]!
+          const gradient = gradients[name]
+          if (gradient === undefined) continue
           for (let k = 0; k < w.length; k++) gradient[k]! += data.rho * (w[k]! - z[k]!)
         }
       })

@@ -22,6 +22,8 @@ export interface Target {
   readonly name: string
   /** Weights that produce what is limited: what a solver scores and pulls. */
   readonly weights: readonly string[]
+  /** Weights that its masks are over: those, and what reads the units of a class. */
+  readonly holds: readonly string[]
   /** Fraction that the plan keeps, 0…1. */
   readonly keep: number
   /**
@@ -106,7 +108,10 @@ export interface Solver<D = unknown> {
   readonly share: number
   /** State before the first step, from the weights as they are given. */
   init(run: SolverRun): SolverState<D>
-  /** Adds the gradient of its penalty to the task's, in place, before the optimizer sees it. */
+  /**
+   * Adds the gradient of its penalty to the task's, in place, before the optimizer sees it. Weights
+   * that are not trained have none.
+   */
   adjust?(run: SolverRun, state: SolverState<D>, gradients: ByWeight): void
   /** Called after every step of its part. */
   act?(run: SolverRun, state: SolverState<D>): Acted<D> | undefined

@@ -75,6 +75,7 @@ function structureTarget(
     kind: 'mask',
     name: weight,
     weights: [weight],
+    holds: [weight],
     keep,
     stage: (least) => ({ amount: stage(least), keep: levels[stage(least)]! }),
     project: (scores, least = keep) => ({
@@ -107,11 +108,13 @@ function unitTarget(
 ): Target {
   const { name, size } = found
   const groups = groupsOf(model, found)
+  const holds = floatMembers(model, found)
   const stage = (least: number) => Math.max(keep, Math.min(size, Math.ceil(size * least - 1e-9)))
   return {
     kind: 'keep',
     name,
     weights: Object.keys(groups),
+    holds,
     keep: keep / size,
     stage: (least) => ({ amount: stage(least), keep: stage(least) / size }),
     project(scores, least = keep / size) {
@@ -120,10 +123,18 @@ function unitTarget(
         scores[weight]?.forEach((score, i) => {
           if (group[i]! >= 0) sums[group[i]!]! += score
         })
-      return weightMasks(model, units, { [name]: bestUnits(sums, stage(least)) })
+      const masks = weightMasks(model, units, { [name]: bestUnits(sums, stage(least)) })
+      return Object.fromEntries(Object.entries(masks).filter(([weight]) => holds.includes(weight)))
     },
     partitions: [{ count: size, of: groups }],
   }
+}
+
+function floatMembers(model: Model, { members }: UnitClass): string[] {
+  const held = members.filter(
+    ({ weight, role }) => role !== 'carrier' && model.weights.get(weight).dtype === 'float32',
+  )
+  return [...new Set(held.map(({ weight }) => weight))]
 }
 
 // Unit of every element of every float weight that produces units of the class.
