@@ -1,5 +1,6 @@
 // Operations that the host computes: they move or count elements as only a run knows. Loaded only by
 // bundles that have some.
+import { aligned, type Check, count, list, object, oneOf, text } from './check.ts'
 import { BundleError } from './errors.ts'
 import type { BundleHost, HostValue } from './format.ts'
 
@@ -23,12 +24,16 @@ export function hostOf(
   hosts: readonly BundleHost[],
   memory: WebAssembly.Memory,
 ): (call: number) => void {
+  hostsForm(hosts, 'hosts')
   for (const { operation, inputs, outputs } of hosts) {
     if (!Object.hasOwn(operations, operation))
       throw new BundleError(`Cannot load the bundle: this runtime has no operation "${operation}"`)
-    for (const value of [...inputs, ...outputs])
-      if (value && !(value.address + 4 * sizeOf(value) <= memory.buffer.byteLength))
+    for (const value of [...inputs, ...outputs]) {
+      // An empty axis hides no endless one.
+      const most = value ? sizeOf({ shape: value.shape.map((size) => Math.max(1, size)) }) : 0
+      if (value && !(value.address + 4 * most <= memory.buffer.byteLength))
         throw new BundleError(`Cannot read the bundle: "${operation}" lies outside the memory`)
+    }
   }
   const operandOf = (value: HostValue | null): Operand | null => {
     if (value === null) return null
@@ -43,8 +48,30 @@ export function hostOf(
       attributes,
     }),
   )
-  return (call) => operations[hosts[call]!.operation]!(calls[call]!)
+  return (call) => {
+    const { operation } = hosts[call] ?? { operation: '' }
+    try {
+      operations[operation]!(calls[call]!)
+    } catch (error) {
+      throw new BundleError(
+        `Cannot run "${operation}": its operands do not fit (${(error as Error).message})`,
+      )
+    }
+  }
 }
+
+const operandForm: Check = (value, path) =>
+  value === null ||
+  object({ shape: list(count), address: aligned, storage: oneOf('float32', 'int32') })(value, path)
+
+const hostsForm = list(
+  object({
+    operation: text,
+    attributes: object({}),
+    inputs: list(operandForm),
+    outputs: list(operandForm),
+  }),
+)
 
 const operations: Readonly<Record<string, (call: Call) => void>> = {
   NonZero: ({ inputs: [x], outputs: [indices, count] }) => {

@@ -68,15 +68,15 @@ const ARRAYS = {
 export async function loadInstance(source: BundleSource, options: TeamOptions): Promise<Instance> {
   const bundle = await openBundle(source)
   const { manifest } = bundle
-  // Few bundles take images: the others do without the code for them.
-  const isImage = ({ description }: BundleInput) => description.kind === 'image'
-  const ways = [manifest, ...(manifest.further ?? [])]
-  const all = ways.flatMap(({ inputs }) => inputs)
-  const images = all.some(isImage) ? await import('./describe.ts') : undefined
-  images?.checkImages(all)
   const { further, sizes, state } = manifest
   const entries = further || sizes || state ? await import('./entries.ts') : undefined
   entries?.checkEntries(manifest)
+  // Few bundles take images: the others do without the code for them.
+  const isImage = ({ description }: BundleInput) => description.kind === 'image'
+  const ways = [manifest, ...(further ?? [])]
+  const all = ways.flatMap(({ inputs }) => inputs)
+  const images = all.some(isImage) ? await import('./describe.ts') : undefined
+  images?.checkImages(all)
   const { memory, run, threads, onlyOne, stop } = await startProgram(bundle, options)
   return {
     manifest,
