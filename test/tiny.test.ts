@@ -98,7 +98,8 @@ describe('the straight line', () => {
         if (event.kind === 'progress' && event.step === 'short') stop.abort()
       },
     })
-    expect(interrupted.stopped).toBe(true)
+    expect(interrupted).toMatchObject({ stopped: true, reached: false })
+    expect(interrupted.waysOn.join()).toMatch(/--resume/)
     expect(interrupted.notes.join()).toMatch(/best model so far/)
     expect(interrupted.layers.some(({ done }) => done !== 'unchanged')).toBe(true)
     expect(result.stopped).toBe(false)

@@ -17,10 +17,10 @@ import { defaultCacheFolder } from '../recipes/compress.ts'
 import type { CompressRequest, CompressResult, FlowEvent, Recipe } from '../recipes/recipe.ts'
 import { writeAtomically } from '../recipes/steps.ts'
 import { collectRun } from '../report/collect.ts'
+import { formatDuration } from '../report/format.ts'
 import { renderReport } from '../report/render.ts'
 import type { Run, RunModel } from '../report/run.ts'
 import { OptionError } from '../util/errors.ts'
-import { formatDuration } from '../report/format.ts'
 import { modelCost } from './model-facts.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -89,8 +89,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
     ],
   })
   writeRun(out, run)
-  if (result.stopped) terminal.note('the same command with --resume continues')
-  else rmSync(workFolder, { recursive: true, force: true })
+  if (!result.stopped) rmSync(workFolder, { recursive: true, force: true })
   return run
 }
 

@@ -15,7 +15,7 @@ import { between, planAtLevel } from './widths.ts'
 /** Levels of width at which the whole model is timed, besides full. */
 const ANCHORS = [2, 3] as const
 /** Density at which the whole model is timed with all its masks. */
-const ANCHOR_DENSITY = 0.25
+const ANCHOR_DENSITY = 0.125
 
 /**
  * Returns a plan's milliseconds from its raw price. Sums are off where layers share caches, and where

@@ -19,6 +19,7 @@ import { minimaOf } from './minima.ts'
 import type { Workbench } from './prepare.ts'
 import type { Reference } from './reference.ts'
 import type { PriceTable } from './table.ts'
+import { layerWarmupMs } from './target.ts'
 import { fillGrid, gridPoints, type Point, timeAt, type WidthGrid } from './widths.ts'
 
 /** How to measure. */
@@ -65,7 +66,10 @@ export class Meter {
       const { target } = this.table.scope
       for (const point of group)
         candidates.push(await layerTimer(build(point), { bench, target, label: point.key }))
-      const times = await minimaOf(candidates, reference, timing)
+      const times = await minimaOf(candidates, reference, {
+        warmupMs: layerWarmupMs[target],
+        ...timing,
+      })
       group.forEach(({ key }, i) => {
         this.table.set(key, times[i]!)
       })

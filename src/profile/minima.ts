@@ -2,14 +2,11 @@
 import type { Candidate, MeasureOptions } from './measure.ts'
 import type { Reference } from './reference.ts'
 
-/**
- * Returns the least milliseconds of each candidate: the least disturbed run, corrected by the reference.
- * The default warm-up is enough for V8 to compile a kernel with its optimising tier.
- */
+/** Returns the least milliseconds of each candidate: the least disturbed run, corrected by the reference. */
 export async function minimaOf(
   candidates: readonly Candidate[],
   reference: Reference,
-  { rounds = 4, roundMs = 6, warmupMs = 25 }: MeasureOptions = {},
+  { rounds = 4, roundMs = 6, warmupMs = 25 }: MeasureOptions,
 ): Promise<number[]> {
   const all = [...candidates, reference.candidate]
   const runs: number[] = []

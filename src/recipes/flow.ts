@@ -39,7 +39,7 @@ export function runFlow(
       : await untilStopped(context, heard, options.compress)
     const { comparisons, after } = await figures(context, done.model)
     const quality = qualityOf(request, context.lesson, { before, after })
-    const { gap, lost } = judgeGoal(context, { comparisons, quality })
+    const { gap, lost } = judgeGoal(context, { comparisons, quality, stopped })
     return {
       name: request.name,
       original,
@@ -54,7 +54,7 @@ export function runFlow(
       reached: gap === '',
       stopped,
       gap,
-      waysOn: gap === '' ? [] : await waysOn(context, { small: done.model, lost }),
+      waysOn: gap === '' ? [] : await waysOn(context, { small: done.model, lost, stopped }),
       notes: heard.notes,
       priceTable: {
         fingerprint: table.fingerprint,
@@ -278,13 +278,17 @@ function qualityOf(
 
 function judgeGoal(
   { request, wholeMs, budgetMs }: FlowContext,
-  { comparisons, quality }: { comparisons: readonly Comparison[]; quality: Quality | undefined },
+  {
+    comparisons,
+    quality,
+    stopped,
+  }: { comparisons: readonly Comparison[]; quality: Quality | undefined; stopped: boolean },
 ): { gap: string; lost: number } {
   const { median } = speedupOn(comparisons, request.target)
   const wanted = wholeMs / budgetMs
   const lost = quality === undefined ? 0 : quality.before - quality.after
   const drop = request.goal.accuracyDrop
-  const parts: string[] = []
+  const parts = stopped ? ['stopped before its end'] : []
   if (wanted > 1 && median < wanted)
     parts.push(`${median.toFixed(2)}× faster instead of ${wanted.toFixed(2)}×`)
   if (drop !== undefined && lost > drop)

@@ -23,19 +23,23 @@ export function layerRows(
     const shape = layers[index]?.masks?.shape
     const masked = found && shape ? maskInWords(found, shape) : ''
     const all = [done === 'unchanged' && masked !== '' ? '' : done, masked]
-    const why = [whyNotMore, reasons.mask[name] ?? '']
+    const zeros = reasons.mask[name] ?? ''
+    const why =
+      whyNotMore !== '' && zeros !== ''
+        ? [`channels: ${whyNotMore}`, `zeros: ${zeros}`]
+        : [whyNotMore, zeros]
     return {
       name,
       ...change,
       done: all.filter((text) => text !== '').join('; '),
-      whyNotMore: [...new Set(why)].filter((text) => text !== '').join('; '),
+      whyNotMore: why.filter((text) => text !== '').join('; '),
       beforeMs: before[index],
       afterMs: after[index],
     }
   })
 }
 
-/** Returns a mask as a person reads it: `pattern shared by 2 outputs, 12 % of weights kept`. */
+/** Returns a mask as a person reads it: `pattern zeros shared by 2 outputs, 12 % of weights kept`. */
 export function maskInWords(
   { structure, level }: Plan['mask'][string],
   shape: readonly number[],
@@ -43,5 +47,5 @@ export function maskInWords(
   const { share, levels } = structures.named(structure)
   const family = structure.replace(/[:/].*$/, '')
   const shared = share === 1 ? '' : ` shared by ${share} outputs`
-  return `${family}${shared}, ${Math.round(100 * levels(shape)[level]!)} % of weights kept`
+  return `${family} zeros${shared}, ${Math.round(100 * levels(shape)[level]!)} % of weights kept`
 }

@@ -10,10 +10,13 @@ export interface Outcome {
   readonly small: Model
   /** Accuracy or agreement lost, 0…1. */
   readonly lost: number
+  /** True when the run was stopped: its own end is the cheapest way on. */
+  readonly stopped: boolean
 }
 
 /** Returns up to three ways on, cheapest first. */
 export async function waysOn(context: FlowContext, outcome: Outcome): Promise<string[]> {
+  if (outcome.stopped) return ['Continue: the same command with --resume']
   const ways = [
     ...recoverLonger(context, outcome),
     reachableGoal(context),
