@@ -46,8 +46,8 @@ export function renderReadme(readme: string, results: ReadonlyMap<string, Result
   const [start, end] = [readme.indexOf(START), readme.indexOf(END)]
   if (start < 0 || end < start) throw new Error(`The README has no ${START} … ${END}`)
   const parts: string[] = []
-  for (const result of results.values())
-    if (result.kind === 'compress') parts.push(beforeAfter(result))
+  for (const [name, result] of results)
+    if (result.kind === 'compress' && name.startsWith('compress-')) parts.push(beforeAfter(result))
   const models = [...results.values()].filter(
     (result) => result.kind === 'models' && !isPage(result),
   )

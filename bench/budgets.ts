@@ -1,0 +1,288 @@
+// What accuracy a network keeps under a budget of arithmetic or of weights: whole runs on real data,
+// judged on the test set and timed. HALP's rounds on multiply-accumulates (arXiv 2210.06659, section 4),
+// or masks of one structure met by a solver.
+// Usage: npm run bench:budgets -- NAME MODEL.onnx --data FOLDER --work FOLDER
+//   --channels 0.73                      keep this share of the multiply-accumulates
+//   --masks pattern/2 --factor 8         so many times fewer weights in the 3×3 convolutions but the first
+//   [--solver gradual|admm|one-shot --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { applyPlan } from '../src/compress/apply.ts'
+import type { Choice } from '../src/compress/contracts.ts'
+import type { Plan } from '../src/compress/plan.ts'
+import { allocators, structures } from '../src/compress/registry.ts'
+import { choicesOf } from '../src/compress/score.ts'
+import { admm } from '../src/compress/solvers/admm.ts'
+import { gradual } from '../src/compress/solvers/gradual.ts'
+import { oneShot } from '../src/compress/solvers/one-shot.ts'
+import type { Solver } from '../src/compress/solvers/solver.ts'
+import { sparsify } from '../src/compress/sparsify.ts'
+import { findUnits, planShapes } from '../src/compress/units.ts'
+import { augmentFor } from '../src/data/augment.ts'
+import { type Description, presetImage } from '../src/data/describe.ts'
+import { openDataset } from '../src/data/open.ts'
+import { createEngine } from '../src/exec/create.ts'
+import { analyze } from '../src/ir/analyze.ts'
+import type { Model } from '../src/ir/graph.ts'
+import { findOp } from '../src/ir/ops/index.ts'
+import { readOnnxFile, writeOnnxFile } from '../src/onnx/file.ts'
+import { clean, deploy, runPasses } from '../src/passes/index.ts'
+import { deviceFacts } from '../src/profile/device.ts'
+import { Workbench } from '../src/profile/prepare.ts'
+import { compareEverywhere } from '../src/recipes/compare-everywhere.ts'
+import { type FlowContext, type Progress, untouched } from '../src/recipes/context.ts'
+import { observeGains } from '../src/recipes/gains.ts'
+import { recover } from '../src/recipes/recover.ts'
+import { Steps } from '../src/recipes/steps.ts'
+import { judgeFor, lessonFor } from '../src/recipes/teach.ts'
+import { floatData, sizeOf } from '../src/tensor/tensor.ts'
+import { sgd } from '../src/train/optimizers.ts'
+import { cosine, warmUp } from '../src/train/schedules.ts'
+import { currentLoad, writeResult } from './lib/results.ts'
+import { revision } from './lib/revision.ts'
+import { timingsOf } from './lib/timings.ts'
+
+/** Rounds of narrowing, and the share of the epochs spent between them. */
+const ROUNDS = 4
+const ROUND_SHARE = 0.3
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    data: { type: 'string' },
+    work: { type: 'string' },
+    channels: { type: 'string' },
+    masks: { type: 'string' },
+    factor: { type: 'string', default: '8' },
+    solver: { type: 'string', default: 'gradual' },
+    allocator: { type: 'string', default: 'erk' },
+    epochs: { type: 'string', default: '12' },
+    rate: { type: 'string', default: '0.05' },
+    share: { type: 'string', default: '0.6' },
+    seed: { type: 'string', default: '1' },
+    threads: { type: 'string', default: '2' },
+  },
+})
+const [name, path] = positionals
+const { data, work } = options
+if (
+  !name ||
+  !path ||
+  !data ||
+  !work ||
+  (options.channels === undefined) === (options.masks === undefined)
+)
+  throw new Error(
+    'Give NAME MODEL.onnx --data FOLDER --work FOLDER and one of --channels and --masks',
+  )
+const seed = Number(options.seed)
+const epochs = Number(options.epochs)
+const startedAt = new Date().toISOString()
+const load = currentLoad()
+const original = runPasses(readOnnxFile(path), clean).model
+const image = original.graph.inputs[0]!.name
+const description: Description = {
+  format: 1,
+  inputs: { [image]: presetImage('cifar10', { shape: [1, 3, 32, 32] }) },
+  outputs: { [original.graph.outputs[0]!.name]: { kind: 'logits' } },
+}
+const { train: training, test } = await openDataset(data)
+const engine = await createEngine({ threads: Number(options.threads) })
+const lesson = lessonFor(original, description, { labels: true })
+const judge = await judgeFor(original, lesson, { dataset: test, engine })
+const key = [name, path, { ...options, data: '', work: '' }]
+const steps = new Steps(work, key, (event) => {
+  if (event.kind === 'end')
+    console.log(`${event.step}: ${event.summary} (${(event.tookMs / 1000).toFixed(0)} s)`)
+})
+const before = await judge.score(original)
+console.log(`${(macsOf(original) / 1e6).toFixed(2)} M multiply-accumulates, ${percent(before)}`)
+const found =
+  options.channels === undefined ? await masked() : await narrowed(Number(options.channels))
+const small = runPasses(found, deploy).model
+const after = await judge.score(found)
+console.log(
+  `${percent(before)} → ${percent(after)}, ${weightsOf(original)} → ${weightsOf(found)} weights`,
+)
+await engine.close()
+const file = join(work, `${name}.onnx`)
+writeOnnxFile(file, small)
+const bench = new Workbench({ threads: 1 })
+const { comparisons } = await compareEverywhere(readOnnxFile(path), small, {
+  bench,
+  target: 'wasm',
+  onProgress: () => undefined,
+})
+await bench.close()
+const code = revision()
+const written = writeResult(`budget-${name}`, {
+  format: 1,
+  kind: 'compress',
+  name,
+  startedAt,
+  ...(code !== undefined && { revision: code }),
+  device: deviceFacts(),
+  conditions: {
+    rounds: comparisons[0]?.timings[0]?.rounds.length ?? 0,
+    roundMs: 0,
+    threads: 1,
+    load: [load, currentLoad()],
+  },
+  engines: [{ name: engine.name, version: engine.version }],
+  command: `npm run bench:budgets -- ${commandText()}`,
+  tersor: JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
+  goal: goalText(),
+  before: {
+    sizeBytes: statSync(path).size,
+    parameters: weightsOf(original),
+    macs: macsOf(original),
+  },
+  after: { sizeBytes: statSync(file).size, parameters: weightsOf(found), macs: macsOf(found) },
+  quality: { kind: judge.kind, before, after, samples: test.length, dataset: 'CIFAR-10' },
+  comparisons: comparisons.map((one) => ({ title: one.title, timings: timingsOf(one) })),
+})
+console.log(`wrote ${written}`)
+
+/** Rounds of scores, knapsack, cut and recovery until the share of the arithmetic is left. */
+async function narrowed(share: number): Promise<Model> {
+  const context = { request: { training, seed }, original, lesson, engine, steps } as FlowContext
+  let progress: Progress = untouched(original)
+  for (let index = 1; index <= ROUNDS; index++) {
+    const isLast = index === ROUNDS
+    const budget = macsOf(original) * share ** (index / ROUNDS)
+    const { model } = await steps.run({ name: `cut-${index}`, title: 'Cutting' }, async () => {
+      const cut = await cutTo(progress.model, { budget, round: index })
+      return { data: null, model: cut, summary: `${(macsOf(cut) / 1e6).toFixed(2)} M` }
+    })
+    progress = await recover(
+      context,
+      { ...progress, model: model! },
+      {
+        name: `recover-${index}`,
+        title: 'Recovering',
+        epochs: epochs * (isLast ? 1 - ROUND_SHARE : ROUND_SHARE / (ROUNDS - 1)),
+        isLast,
+        seed: seed + 100 * index,
+      },
+    )
+  }
+  return progress.model
+}
+
+async function cutTo(model: Model, { budget, round }: { budget: number; round: number }) {
+  const scores = await observeGains(model, {
+    dataset: training,
+    engine,
+    lesson,
+    seed: seed + round,
+  })
+  const analysis = analyze(model)
+  const units = findUnits(model, analysis)
+  const price = (plan: Plan): number => {
+    const { type } = planShapes(units, analysis, plan)
+    return model.graph.nodes.reduce((sum, node) => {
+      if (analysis.cost(node).macs === 0) return sum
+      const inputs = node.inputs.map((input) => (input === '' ? undefined : type(input)))
+      return sum + findOp(node)!.cost!(inputs, node.outputs.map(type), node).macs
+    }, 0)
+  }
+  const classes = choicesOf(units, scores, { grid: 2 })
+  const plan = allocators.named('knapsack').allocate({ classes, price, budget })
+  return applyPlan(model, plan, scores, { analysis, units }).model
+}
+
+/** Masks of one structure on every 3×3 convolution but those of images, met while training. */
+async function masked(): Promise<Model> {
+  const structure = structures.named(options.masks!)
+  const weights = original.graph.constants.filter(
+    ({ shape }) => shape.length === 4 && shape[2] === 3 && shape[1]! > 3,
+  )
+  const shapes = Object.fromEntries(weights.map((one) => [one.name, one.shape as number[]]))
+  const masks = Object.fromEntries(
+    Object.entries(shapes).map(([weight, shape]) => [weight, choicesAt(weight, shape)]),
+  )
+  const total = Object.values(shapes).reduce((sum, shape) => sum + sizeOf(shape), 0)
+  const price = ({ mask }: Plan) =>
+    Object.entries(shapes).reduce((sum, [weight, shape]) => {
+      const level = mask[weight]?.level ?? 0
+      return sum + sizeOf(shape) * structure.levels(shape)[level]!
+    }, 0)
+  const budget = total / Number(options.factor)
+  const allocator = allocators.named(options.allocator)
+  const plan = allocator.allocate({ classes: {}, masks, shapes, price, budget })
+  const augment = augmentFor(training, 32)
+  const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
+    const trained = await sparsify(original, {
+      plan,
+      solver: solverNamed(options.solver),
+      data: training,
+      description: lesson.input,
+      engine,
+      teacher: original,
+      loss: lesson.loss,
+      optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
+      schedule: warmUp(cosine(Number(options.rate)), 0.02),
+      epochs,
+      batch: 64,
+      seed,
+      ...(augment && { augment }),
+      checkpoint: { path: at },
+    })
+    return { data: null, model: trained.model, summary: `${weightsOf(trained.model)} weights` }
+  })
+  return model!
+}
+
+// Gains: the energy of a weight that a level keeps at best, each layer's own share of all.
+function choicesAt(weight: string, shape: readonly number[]): Choice[] {
+  const structure = structures.named(options.masks!)
+  const squares = floatData(original.weights.get(weight)).map((value) => value * value)
+  const all = squares.reduce((sum, value) => sum + value, 0)
+  return structure.levels(shape).map((keep, level) => {
+    if (level === 0) return { keep: 1, gain: 1 }
+    const score = { dtype: 'float32' as const, shape, data: squares }
+    const mask = structure.project(score, level, structure.order?.(score, level))
+    const kept = squares.reduce((sum, value, i) => sum + value * mask[i]!, 0)
+    return { keep, gain: kept / all, mask: { structure: structure.name, level } }
+  })
+}
+
+function solverNamed(wanted: string): Solver {
+  const share = Number(options.share)
+  if (wanted === 'gradual') return gradual({ share }) as Solver
+  if (wanted === 'admm') return admm({ share }) as Solver
+  if (wanted === 'one-shot') return oneShot() as Solver
+  throw new Error(`Unknown solver "${wanted}"; there are gradual, admm and one-shot`)
+}
+
+function macsOf(model: Model): number {
+  const analysis = analyze(model)
+  return model.graph.nodes.reduce((sum, node) => sum + analysis.cost(node).macs, 0)
+}
+
+function weightsOf(model: Model): number {
+  return model.graph.constants
+    .filter(({ dtype }) => dtype === 'float32')
+    .reduce((sum, one) => sum + floatData(model.weights.get(one.name)).filter(Boolean).length, 0)
+}
+
+function goalText(): string {
+  if (options.channels !== undefined)
+    return `${percent(Number(options.channels))} of the multiply-accumulates, channels`
+  return `${options.factor} times fewer weights in 3×3 convolutions, ${options.masks} by ${options.solver}, spread by ${options.allocator}`
+}
+
+function commandText(): string {
+  const given = Object.entries(options).filter(([flag]) => flag !== 'data' && flag !== 'work')
+  const used = given.filter(([flag]) =>
+    options.masks
+      ? flag !== 'channels'
+      : flag === 'channels' || flag === 'epochs' || flag === 'seed',
+  )
+  return `${name} ${path!.split('/').at(-1)} ${used.map(([flag, value]) => `--${flag} ${value}`).join(' ')}`
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}
