@@ -4,12 +4,15 @@ import { describe, expect, it } from 'vitest'
 import { structures } from '../../src/compress/registry.ts'
 import { levelFor } from '../../src/compress/structures/densities.ts'
 import {
+  DEFAULT_LIBRARY,
   patternLibrary,
   patternName,
   patternUniverse,
   patternUsage,
 } from '../../src/compress/structures/pattern.ts'
-import { type FloatTensor, floats, sizeOf } from '../../src/tensor/tensor.ts'
+import { readOnnxFile } from '../../src/onnx/file.ts'
+import { largest } from '../../src/tensor/largest.ts'
+import { type FloatTensor, floatData, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
 
 const WITHIN = 0.01
@@ -23,6 +26,23 @@ function energies(shape: readonly number[], { seed = 1, rowSigma = 0 } = {}): Fl
     for (let i = 0; i < inner; i++) data[row * inner + i] = (scale * random.normal()) ** 2
   }
   return floats(shape, data)
+}
+
+// Part of the kernels' energy that the best shape of each keeps.
+function keptBy(kernels: readonly FloatTensor[], library: readonly number[]): number {
+  let [kept, all] = [0, 0]
+  for (const { data } of kernels)
+    for (let first = 0; first < data.length; first += 9) {
+      let best = 0
+      for (const shape of library) {
+        let sum = 0
+        for (let tap = 0; tap < 9; tap++) if ((shape >> tap) & 1) sum += data[first + tap]!
+        best = Math.max(best, sum)
+      }
+      kept += best
+      for (let tap = 0; tap < 9; tap++) all += data[first + tap]!
+    }
+  return kept / all
 }
 
 function keptPart(name: string, score: FloatTensor, keep: number): number {
@@ -86,6 +106,43 @@ describe('patterns on iid kernels', () => {
     const chi = usage.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0)
     expect(chi).toBeLessThan(93.2) // 0.999 quantile
   })
+})
+
+const shared = process.env.TERSOR_SHARED
+describe.skipIf(shared === undefined)('patterns on trained networks (needs TERSOR_SHARED)', () => {
+  it.each(['resnet20-cifar10', 'resnet56-cifar10'])(
+    'the library of %s keeps more than any of 100 at random',
+    async (name) => {
+      const model = await readOnnxFile(`${shared}/models/${name}.onnx`)
+      const scores = model.graph.constants
+        .filter(({ dtype, shape }) => dtype === 'float32' && shape.length === 4)
+        .map((value) => model.weights.get(value.name))
+        .map((weight) =>
+          floats(
+            weight.shape,
+            floatData(weight).map((w) => w * w),
+          ),
+        )
+      const kernels = scores.filter(({ shape }) => shape[2] === 3)
+      const partOf = (library: readonly number[]) => keptBy(kernels, library)
+      const random = createRandom(7)
+      const parts = Array.from({ length: 100 }, () =>
+        partOf(Array.from(random.permutation(56).slice(0, 8), (i) => patternUniverse[i]!)),
+      )
+      const mean = parts.reduce((a, b) => a + b) / parts.length
+      const deviation = Math.sqrt(parts.reduce((sum, part) => sum + (part - mean) ** 2, 0) / 99)
+      const own = patternLibrary(scores, 8)
+      expect(own).toEqual(DEFAULT_LIBRARY)
+      // 2.6 deviations above the mean; no exchange of one shape for another keeps more.
+      expect(partOf(own)).toBeGreaterThan(mean + 2.4 * deviation)
+      expect(partOf(own)).toBeGreaterThan(Math.max(...parts))
+      const usage = patternUsage(scores)
+      const frequent = largest(usage, 8)
+      expect(partOf(own)).toBeGreaterThanOrEqual(
+        partOf(Array.from(frequent, (i) => patternUniverse[i]!)),
+      )
+    },
+  )
 })
 
 describe('matrices of 512 × 1024, iid', () => {

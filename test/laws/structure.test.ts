@@ -242,6 +242,47 @@ describe('projections equal brute force', () => {
   })
 })
 
+describe('block-punched as published, 8 × 4', () => {
+  const structure = structures.named('block-punched:4/8')
+
+  // Scores of the 36 groups of [16, 8, 3, 3]: the sum of squares, and the published sum of four norms.
+  const groupScores = (score: FloatTensor, byNorms: boolean) => {
+    const squares = new Float64Array(36 * 4)
+    score.data.forEach((value, i) => {
+      const [tap, c, o] = [i % 9, Math.floor(i / 9) % 8, Math.floor(i / 72)]
+      const group = ((o >> 3) * 2 + (c >> 2)) * 9 + tap
+      squares[group * 4 + (c & 3)]! += value
+    })
+    return Array.from({ length: 36 }, (_, g) =>
+      [0, 1, 2, 3].reduce((sum, c) => {
+        const square = squares[g * 4 + c]!
+        return sum + (byNorms ? Math.sqrt(square) : square)
+      }, 0),
+    )
+  }
+  const bestOf = (scores: readonly number[], k: number) =>
+    scores
+      .map((_, g) => g)
+      .sort((a, b) => scores[b]! - scores[a]! || a - b)
+      .slice(0, k)
+
+  it('keeps the groups of most energy, where ranking by summed norms often keeps others', () => {
+    let different = 0
+    const level = structure.levels([16, 8, 3, 3]).findIndex((density) => density <= 0.25)
+    for (let seed = 0; seed < 100; seed++) {
+      const random = createRandom(seed)
+      const data = Float32Array.from({ length: 1152 }, () => random.normal() ** 2)
+      const score = floats([16, 8, 3, 3], data)
+      const [squares, norms] = [groupScores(score, false), groupScores(score, true)]
+      const best = bestOf(squares, 9)
+      const energy = best.reduce((sum, g) => sum + squares[g]!, 0)
+      expect(keptScore(score, structure.project(score, level))).toBeCloseTo(energy, 2)
+      if (String(bestOf(norms, 9).sort()) !== String([...best].sort())) different++
+    }
+    expect(different).toBeGreaterThanOrEqual(50)
+  })
+})
+
 // Structures that choose inside small sets: the best choice of each set is the best of all.
 describe('projections equal the best of each set', () => {
   const bestOf = (values: readonly number[], k: number) =>
