@@ -6,8 +6,8 @@ import colors from 'picocolors'
 import { defaultCacheFolder } from '../recipes/compress.ts'
 import { type Forecast, forecast } from '../recipes/forecast.ts'
 import type { CompressRequest, Recipe } from '../recipes/recipe.ts'
-import { drawEvent } from './flow.ts'
 import { formatMs, formatPercent, formatRatio } from '../report/format.ts'
+import { drawEvent } from './flow.ts'
 import { formatTable, shorten, type Terminal } from './terminal.ts'
 
 /** Plans a request without writing anything but prices, and prints the plan. */
@@ -39,7 +39,7 @@ function printForecast(found: Forecast, terminal: Terminal): void {
   const wanted = formatRatio(nowMs / budgetMs)
   terminal.print(`now       ${formatMs(nowMs)} on ${target}, ${carriers(layers, nowMs)}`)
   terminal.print(
-    `goal      ${formatMs(budgetMs)} (${wanted}): ${verdict(found)}; at most about ${most.toFixed(0)}x with every layer at its least`,
+    `goal      ${formatMs(budgetMs)} (${wanted}): ${verdict(found)}; at most about ${most < 10 ? formatRatio(most) : `${most.toFixed(0)}×`} with every layer at its least`,
   )
   const off = formatPercent(Math.abs(predicted / measured - 1))
   terminal.print(
