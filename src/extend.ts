@@ -2,6 +2,7 @@
 
 export type { Kernel, Offer, OfferContext } from './compile/kernel.ts'
 export type { TileFunction } from './compile/tile/nodes.ts'
+export { macsUnder, weightBytesUnder } from './compress/allocate/costs.ts'
 export type {
   Allocator,
   Criterion,
