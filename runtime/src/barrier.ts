@@ -13,29 +13,40 @@ export interface ThreadStart {
   readonly control: Int32Array
   readonly index: number
   readonly threads: number
+  /** How many entries the program has. */
+  readonly entries: number
 }
 
-const [ARRIVED, TURN, FAILED] = [0, 1, 2]
+const [ARRIVED, TURN, FAILED, ENTRY] = [0, 1, 2, 3]
 
 /** Looks at the turn before a thread goes to sleep, about 30 µs: waking up costs more. */
 const SPINS = 20_000
 
-/** Returns what one thread calls to run the program once. All threads must call it. */
+/**
+ * Returns what one thread calls to run the program once. All threads must call it; the first one says
+ * which entry.
+ */
 export async function prepareThread({
   module,
   memory,
   control,
   index,
   threads,
-}: ThreadStart): Promise<() => void> {
+  entries,
+}: ThreadStart): Promise<(entry?: number) => void> {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
-  const segments: Segment[] = []
-  for (let i = 0; typeof exports[`s${i}`] === 'function'; i++)
-    segments.push(exports[`s${i}`] as Segment)
-  return () => {
+  const programs = Array.from({ length: entries }, (_, entry) => {
+    const segments: Segment[] = []
+    const prefix = entry === 0 ? 's' : `e${entry}s`
+    for (let i = 0; typeof exports[`${prefix}${i}`] === 'function'; i++)
+      segments.push(exports[`${prefix}${i}`] as Segment)
+    return segments
+  })
+  return (entry) => {
     try {
+      if (entry !== undefined) Atomics.store(control, ENTRY, entry)
       meet(control, threads)
-      for (const segment of segments) {
+      for (const segment of programs[Atomics.load(control, ENTRY)]!) {
         segment(index, threads - 1)
         meet(control, threads)
       }

@@ -7,8 +7,8 @@ import { type Remote, type Spawn, startWorker } from './remote.ts'
 /** The threads of a model. */
 export interface Team {
   readonly memory: WebAssembly.Memory
-  /** Runs the program once, on all threads; blocks until it is done. */
-  run(): void
+  /** Runs an entry once, on all threads; blocks until it is done. */
+  run(entry: number): void
   /** Ends the further threads. */
   stop(): void
 }
@@ -33,7 +33,10 @@ export async function startTeam(
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
   const module = await WebAssembly.compile(sharedCode(code, pages))
   const control = new Int32Array(new SharedArrayBuffer(64))
-  const start = (index: number): ThreadStart => ({ module, memory, control, index, threads })
+  const entries = 1 + (manifest.further?.length ?? 0)
+  const start = (index: number): ThreadStart => {
+    return { module, memory, control, index, threads, entries }
+  }
   const workers: Remote[] = []
   const stop = () => {
     for (const worker of workers) worker.stop()

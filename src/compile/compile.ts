@@ -114,9 +114,9 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
       `Cannot compile "${model.graph.name}" for wasm: it needs ${program.memoryBytes} bytes, a bundle may have 2 GiB; use a smaller batch`,
     )
   const [run, ...further] = program.entries.map((entry) => entry.run)
-  // Threads walk through one program; what else there is runs on the first.
-  const isAlone = further.length > 0 || program.hosts.length > 0
-  const plans = isAlone ? [] : planVariants(variants, run!, program.memoryBytes)
+  // The host is called from one thread.
+  const all = [run!, ...further].flat()
+  const plans = program.hosts.length > 0 ? [] : planVariants(variants, all, program.memoryBytes)
   const [threads] = plans
   const emit = (fma: boolean) =>
     emitModule({

@@ -1,18 +1,52 @@
 // What the compiler decided, as printed text: the program, and per step the offers and refusals.
 import type { PlacedProgram } from './place.ts'
+import type { Instruction } from './program.ts'
 import type { NodeReport } from './select.ts'
 
-/** Returns the program: one line per call with kernel, nodes and addresses. */
+/** Returns the program, entry by entry: one line per instruction with kernel, nodes and addresses. */
 export function printProgram(program: PlacedProgram): string {
-  const rows = program.steps.map(({ kernel, nodes, function: { name }, addresses }, i) => [
-    String(i),
-    kernel,
-    name,
-    nodes.join(' + ') || '–',
-    addresses.join(' '),
-  ])
+  const steps = program.steps.values()
+  const rows = program.entries.flatMap(({ run }, entry) => {
+    let depth = 0
+    const lines = run.map((step, i) => {
+      if (step.kind === 'else' || step.kind === 'end') depth--
+      const indent = '  '.repeat(depth)
+      if (step.kind === 'if' || step.kind === 'loop' || step.kind === 'else') depth++
+      // Calls stand in the order of the steps.
+      const call = step.kind === 'call' ? steps.next().value : undefined
+      if (call === undefined)
+        return [String(i), `${indent}${step.kind}`, ...placesOf(step, program)]
+      const { kernel, nodes, function: fn, addresses } = call
+      const names = nodes.join(' + ') || '–'
+      return [String(i), `${indent}${kernel}`, fn.name, names, addresses.join(' ')]
+    })
+    return program.entries.length > 1 ? [[`entry ${entry}`, '', '', '', ''], ...lines] : lines
+  })
   const sizes = `constants ${program.constants.length} bytes, arena ${program.arenaBytes} bytes`
   return `${table([['step', 'kernel', 'code', 'nodes', 'addresses'], ...rows])}\n${sizes}`
+}
+
+// What an instruction that is no call works on: code, what it is for, addresses.
+function placesOf(step: Instruction, { hosts }: PlacedProgram): string[] {
+  switch (step.kind) {
+    case 'copy': {
+      const rows = step.row ? `row of ${step.row.rows} by ${step.row.index}` : '–'
+      return ['', rows, `${step.from} ${step.to}, ${step.bytes} bytes`]
+    }
+    case 'clear':
+      return ['', '–', `${step.address}, ${step.bytes} bytes`]
+    case 'if':
+      return ['', '–', String(step.condition)]
+    case 'loop':
+      return ['', '–', [step.counter, step.trips, step.go].filter(Boolean).join(' ')]
+    case 'host': {
+      const { operation, node, inputs, outputs } = hosts[step.call]!
+      const places = [...inputs, ...outputs].map((operand) => operand?.address ?? '–')
+      return [operation, node, places.join(' ')]
+    }
+    default:
+      return ['', '–', '']
+  }
 }
 
 /**

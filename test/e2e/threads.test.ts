@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { writeBundle } from '../../src/compile/bundle.ts'
 import { compile } from '../../src/compile/compile.ts'
+import { GraphBuilder } from '../../src/ir/builder.ts'
 import { build, conv } from '../compile/bundle-harness.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -37,6 +38,21 @@ describe('threads', () => {
       model.dispose()
       await expect(model.run({ x0: input(0) })).rejects.toThrow(/disposed/)
     }
+  })
+
+  it('run every entry with the same results', async () => {
+    const b = new GraphBuilder()
+    const x = b.input('x', 'float32', [1, 8, 'size', 'size'])
+    b.output(b.op('Relu', [conv(b, conv(b, x, 32), 16)]), 'y')
+    const entries = { small: { bindings: { size: 24 } }, large: { bindings: { size: 40 } } }
+    const several = compile(b.build(), { entries })
+    const [one, two] = [await runtime.load(several), await runtime.load(several, { threads: 2 })]
+    expect(two.threads).toBe(2)
+    for (const size of [24, 40, 40, 24]) {
+      const data = input(size).subarray(0, 8 * size * size)
+      expect(two.runSync!({ x: data })).toEqual(one.runSync!({ x: data }))
+    }
+    two.dispose()
   })
 
   it('work from a worker, and end with it', async () => {

@@ -85,7 +85,10 @@ export function emitSegments(
     functions,
     indices,
     plain,
+    prefix,
   }: {
+    /** How their names begin. */
+    readonly prefix: string
     readonly functions: readonly TileFunction[]
     readonly indices: ReadonlyMap<string, number>
     /** Writes instructions for one thread. */
@@ -119,7 +122,13 @@ export function emitSegments(
       else call(piece.item, code)
       if (alone && (after === undefined || after.isShared)) code.byte(op.end)
     })
-    return { name: `s${index}`, exported: true, parameters: 2, locals: [], code: code.finish() }
+    return {
+      name: `${prefix}${index}`,
+      exported: true,
+      parameters: 2,
+      locals: [],
+      code: code.finish(),
+    }
   })
 }
 

@@ -72,7 +72,10 @@ export function emitModule(spec: ModuleSpec): Uint8Array {
   })
   const plain = (steps: readonly Instruction[], code: ByteWriter) =>
     void code.bytes(emitInstructions(steps, callees))
-  const segments = threads ? emitSegments(run, threads, { functions, indices, plain }) : []
+  const segments = programs.flatMap((steps, i) => {
+    const prefix = i === 0 ? 's' : `e${i}s`
+    return threads ? emitSegments(steps, threads, { functions, indices, plain, prefix }) : []
+  })
   return assembleModule([...kernels, ...parts, ...entries, ...segments], memory, host)
 }
 
