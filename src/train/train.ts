@@ -1,10 +1,9 @@
 // Training with one player: the model, its data, a loss, perhaps a teacher; resumable at any step.
-import { type Batch, batchCount, batches } from '../data/dataset.ts'
-import type { Tensors } from '../exec/engine.ts'
 import type { Model } from '../ir/graph.ts'
 import { floatData, floats } from '../tensor/tensor.ts'
-import { DataError, OptionError } from '../util/errors.ts'
+import { OptionError } from '../util/errors.ts'
 import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { openFeeder } from './feeder.ts'
 import {
   freshMoments,
   type LoopState,
@@ -26,7 +25,6 @@ import {
 } from './request.ts'
 import { type RateSchedule, restarted } from './schedules.ts'
 import { buildStepGraph, type StepGraph } from './step-graph.ts'
-import { createTeacher, type Teacher } from './teacher.ts'
 
 export type { Hands, StepSolver, Trained, TrainingPoint, TrainOptions } from './request.ts'
 
@@ -146,13 +144,15 @@ class TrainingRun {
     this.#releases.push(() => store.release())
     const session = await engine.session(this.#graph.model, { store, optimize: 'basic' })
     this.#releases.push(() => session.release())
+    const feeder = await openFeeder(this.#options, this.#graph)
+    this.#releases.push(() => feeder.release())
     const player: Player = {
       name: 'model',
       session,
       loss: this.#graph.loss,
       gradients: this.#graph.gradients,
       statistics: this.#graph.statistics,
-      feeds: await this.#feeder(),
+      feeds: feeder.feeds,
       optimizer: this.#options.optimizer,
       rate: this.#rate(),
       every: 1,
@@ -190,49 +190,6 @@ class TrainingRun {
         for (const player of Object.keys(updates)) updates[player] = 0
       },
     }
-  }
-
-  async #feeder(): Promise<Player['feeds']> {
-    const { data, description, augment, seed, batch } = this.#options
-    const teacher = await this.#teacher()
-    const perEpoch = batchCount(data, { batch, rest: 'drop' })
-    let source: { epoch: number; batches: AsyncGenerator<Batch> } | undefined
-    return async (step) => {
-      const epoch = Math.floor(step / perEpoch)
-      if (source?.epoch !== epoch) {
-        const start = step % perEpoch
-        const order = { batch, description, seed, epoch, start, rest: 'drop' } as const
-        source = { epoch, batches: batches(data, augment ? { ...order, augment } : order) }
-      }
-      const { value } = await source.batches.next()
-      return this.#feeds(value as Batch, teacher)
-    }
-  }
-
-  async #feeds(batch: Batch, teacher: Teacher | undefined): Promise<Tensors> {
-    const { input, labels, teacher: taught, classes } = this.#graph
-    const feeds: Record<string, Tensors[string]> = { [input]: batch.input }
-    if (labels !== undefined) feeds[labels] = oneHot(batch.labels!, classes)
-    if (teacher !== undefined) {
-      const outputs = await teacher.outputs(batch)
-      for (const [output, name] of Object.entries(taught)) feeds[name] = outputs[output]!
-    }
-    return feeds
-  }
-
-  async #teacher(): Promise<Teacher | undefined> {
-    const { loss, teacher, engine, description, data, augment, batch } = this.#options
-    if (!loss.needs.teacher) return undefined
-    const repeats = this.#steps > 1.5 * batchCount(data, { batch, rest: 'drop' })
-    const prepared = await createTeacher(teacher!, {
-      engine,
-      description,
-      batch,
-      outputs: Object.keys(this.#graph.teacher),
-      ...(augment === undefined && repeats && { cache: data }),
-    })
-    this.#releases.push(() => prepared.release())
-    return prepared
   }
 
   async #afterStep({
@@ -355,14 +312,4 @@ class TrainingRun {
   get #steps(): number {
     return this.#options.steps
   }
-}
-
-function oneHot(labels: Int32Array, classes: number): Tensors[string] {
-  const data = new Float32Array(labels.length * classes)
-  labels.forEach((label, i) => {
-    if (label >= classes)
-      throw new DataError(`A sample has the label ${label}, the model gives ${classes} classes`)
-    data[i * classes + label] = 1
-  })
-  return floats([labels.length, classes], data)
 }
