@@ -105,6 +105,17 @@ describe('removing the group of norm 0.5 costs the group of norm 1', () => {
   })
 })
 
+it('amounts come out of one λ: a weak penalty keeps both groups, a strong one only the larger', () => {
+  const kept = (solver: Solver) => solve(solver, { ...biasTask, rate: 0.005 }).keep![0]
+  const settings = { rounds: 400, emerge: 0.01, share: 0.9 }
+  expect(kept(reweighted({ ...settings, lambda: 0.01 }))).toBe(1)
+  expect(kept(reweighted({ ...settings, lambda: 0.08 }))).toBe(0.5)
+  // Firm: ‖w‖² = 0.25 goes below 2λ√2.
+  const split = { rho: [2, 2] as const, updates: 400, share: 0.9 }
+  expect(kept(proximal({ ...split, lambda: 0.05 / Math.SQRT2 }))).toBe(1)
+  expect(kept(proximal({ ...split, lambda: 0.2 / Math.SQRT2 }))).toBe(0.5)
+})
+
 describe('the soft prox', () => {
   it('minimises ½‖z − w‖² + λ Σ √n ‖z_g‖ over rows and columns at once', () => {
     const random = createRandom(4)
