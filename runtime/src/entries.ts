@@ -14,7 +14,7 @@ import { isPixels, isState, type ModelInput, type Sizes } from './instance.ts'
 type Inputs = Readonly<Record<string, ModelInput>>
 
 const integer = is('an integer', Number.isSafeInteger)
-const formulaForm = object({ size: text, times: count, plus: integer, over: count })
+const formulaForm = object({ size: text, times: count, plus: integer, over: count, by: count })
 const sizedForm = object({
   dims: optional(list((value, path) => value === null || formulaForm(value, path))),
 })
@@ -197,8 +197,8 @@ function typed({ name, shape, dims }: BoundValue): string {
   return `${name}[${shape.map((size, axis) => (dims?.[axis] ? `up to ${size}` : size))}]`
 }
 
-function sizeAt({ times, plus, over }: SizeFormula, size: number): number {
-  return Math.floor((times * size + plus) / over)
+function sizeAt({ times, plus, over, by }: SizeFormula, size: number): number {
+  return by * Math.floor((times * size + plus) / over)
 }
 
 // Calls with the start and length of every run of elements that lie together.

@@ -68,13 +68,14 @@ export interface OutputDescription {
   readonly labels?: readonly string[]
 }
 
-/** The actual size of an axis: ⌊(times · size + plus) / over⌋. */
+/** The actual size of an axis: by · ⌊(times · size + plus) / over⌋. */
 export interface SizeFormula {
   /** Name of a size of the entry. */
   readonly size: string
   readonly times: number
   readonly plus: number
   readonly over: number
+  readonly by: number
 }
 
 /** A size that a run chooses by the shapes of its inputs. */

@@ -313,13 +313,14 @@ class Bounding {
     const found = this.#counts.get(key)
     if (found !== undefined) return found
     const b = this.#builder
-    const { size, times, plus, over } = formula
+    const { size, times, plus, over, by } = formula
     const input = this.#inputs.get(size) ?? b.input(`size(${size})`, 'float32', [])
     this.#inputs.set(size, input)
     let value = input
     if (times !== 1) value = b.op('Mul', [value, b.scalar(times)])
     if (plus !== 0) value = b.op('Add', [value, b.scalar(plus)])
     if (over !== 1) value = b.op('Floor', [b.op('Div', [value, b.scalar(over)])])
+    if (by !== 1) value = b.op('Mul', [value, b.scalar(by)])
     this.#counts.set(key, value)
     return value
   }
@@ -378,7 +379,7 @@ const NOTHING: BoundRule = { fills: [] }
 const PLACED: ReadonlySet<string> = new Set(['ConstantOfShape', 'Range', 'Trilu'])
 
 /** Ops whose `evaluate` only moves elements of input 0, beside those whose record says so. */
-const MOVES: ReadonlySet<string> = new Set(['GatherElements', 'GatherND', 'Upsample'])
+const MOVES: ReadonlySet<string> = new Set(['GatherElements', 'GatherND', 'Resize', 'Upsample'])
 
 // The flat index in a shape of every element of a shape that is its beginning.
 function placesIn(shape: readonly number[], whole: readonly number[]): Int32Array {

@@ -1,11 +1,12 @@
 // The size of an axis as a function of a size that a run may choose.
 
-/** ⌊(times · size + plus) / over⌋. */
+/** by · ⌊(times · size + plus) / over⌋. */
 export interface SizeFormula {
   readonly size: string
   readonly times: number
   readonly plus: number
   readonly over: number
+  readonly by: number
 }
 
 /** Strides of a whole network; more would be no simple function. */
@@ -16,6 +17,18 @@ export function fitSize(
   size: string,
   points: readonly (readonly [size: number, result: number])[],
 ): SizeFormula | undefined {
+  const common = points.map(([, y]) => y).reduce(commonDivisor, 0)
+  for (let by = 1; by <= Math.max(1, common); by++) {
+    if (common % by !== 0) continue
+    const fitted = fitFloor(points.map(([x, y]) => [x, y / by]))
+    if (fitted !== undefined) return { size, ...fitted, by }
+  }
+  return undefined
+}
+
+function fitFloor(
+  points: readonly (readonly [size: number, result: number])[],
+): Pick<SizeFormula, 'times' | 'plus' | 'over'> | undefined {
   const [first, last] = [points[0]!, points.at(-1)!]
   const slope = (last[1] - first[1]) / Math.max(1, last[0] - first[0])
   for (let over = 1; over <= LARGEST_DIVISOR; over++) {
@@ -24,8 +37,12 @@ export function fitSize(
       // Every point bounds what may be added; the smallest such number is taken.
       const low = Math.max(...points.map(([x, y]) => over * y - times * x))
       const high = Math.min(...points.map(([x, y]) => over * y - times * x + over - 1))
-      if (low <= high) return { size, times, plus: low <= 0 && high >= 0 ? 0 : low, over }
+      if (low <= high) return { times, plus: low <= 0 && high >= 0 ? 0 : low, over }
     }
   }
   return undefined
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b)
 }

@@ -3,7 +3,8 @@ import { load } from '@tersor/runtime'
 import { describe, expect, it } from 'vitest'
 import { compile } from '../../src/compile/compile.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
-import { float, int, intList, type Model } from '../../src/ir/graph.ts'
+import { float, int, intList, type Model, string } from '../../src/ir/graph.ts'
+import { tensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
 import { normal } from './bundle-harness.ts'
 import { distance, randomFeeds, runReference } from '../support/ort.ts'
@@ -52,6 +53,13 @@ const models: Readonly<Record<string, { make(): Model; most: Sizes; least?: Size
       const c = b.op('Add', [b.op('Conv', [pooled, weights(8, 8, 2)], { pads }), pooled])
       b.output(c, 'map')
       b.output(b.op('GlobalAveragePool', [c]), 'mean')
+      const twice = b.constant(tensor('float32', [4], Float32Array.of(1, 1, 2, 2)))
+      const nearest = {
+        mode: string('nearest'),
+        nearest_mode: string('floor'),
+        coordinate_transformation_mode: string('asymmetric'),
+      }
+      b.output(b.op('Resize', [c, '', twice], nearest), 'large')
       const padded = { pads, strides: intList([1, 1]), kernel_shape, count_include_pad: int(1) }
       b.output(b.op('AveragePool', [c], padded), 'smooth')
       return b.build()
