@@ -9,6 +9,7 @@ import { GraphBuilder } from '../../src/ir/builder.ts'
 import { int, type Model } from '../../src/ir/graph.ts'
 import { floatData, floats, type Tensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { vitTiny } from '../../src/zoo/bench-nets.ts'
 import { Net } from '../compress/nets.ts'
 import { runReference } from '../support/ort.ts'
 
@@ -234,6 +235,42 @@ describe('activations', () => {
       expect(part).toBeCloseTo(partOf(values[second]!, i, 5), 5),
     )
   })
+})
+
+it('attention of a head is the mean of the largest weight of every query', async () => {
+  const bindings = { batch: 2 }
+  const vit = vitTiny(1)
+  const b = new GraphBuilder({ base: vit, bindings, prefix: 'loss/' })
+  b.output(b.op('ReduceMean', ['logits'], { keepdims: int(0) }), 'loss')
+  const withLoss = b.build(['loss'])
+  const map = findUnits(vit, analyze(vit, { bindings }))
+  const statistic = statistics.named('unit-attention')
+  const made = observer(withLoss, { statistics: [statistic], units: map, loss: 'loss', bindings })
+  const random = createRandom(8)
+  const pixels = Float32Array.from({ length: 2 * 3 * 256 }, () => random.normal())
+  const feeds = { image: floats([2, 3, 16, 16], pixels) }
+  const found = (await observe(session(made), made, [feeds]))[statistic.name]!
+  expect(Object.keys(found)).toHaveLength(4)
+
+  const softmax = withLoss.graph.nodes.filter(({ op }) => op === 'Softmax')
+  const values = await runReference(b.build(softmax.map(({ outputs }) => outputs[0]!)), feeds)
+  const expected = softmax.map(({ outputs }) => {
+    const { shape, data } = values[outputs[0]!]!
+    const [batch, heads, queries, keys] = shape as [number, number, number, number]
+    expect(heads).toBe(4)
+    return Array.from({ length: heads }, (_, h) => {
+      let sum = 0
+      for (let n = 0; n < batch; n++)
+        for (let q = 0; q < queries; q++) {
+          const at = ((n * heads + h) * queries + q) * keys
+          sum += Math.max(...(data as Float32Array).subarray(at, at + keys))
+        }
+      return sum / (batch * queries)
+    })
+  })
+  const rounded = (rows: readonly (readonly number[])[]) =>
+    rows.map((row) => row.map((value) => value.toFixed(4)).join()).sort()
+  expect(rounded(Object.values(found).map(({ data }) => [...data]))).toEqual(rounded(expected))
 })
 
 describe('curvature of a layer', () => {
