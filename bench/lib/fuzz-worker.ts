@@ -4,6 +4,7 @@ import {
   type BundleFuzz,
   fuzzBase,
   fuzzBundles,
+  fuzzRarities,
   fuzzSubject,
 } from '../../test/support/fuzz-bundles.ts'
 
@@ -21,11 +22,12 @@ export interface FuzzTask {
 /** What it says: a failure as it comes, nothing at the end. */
 export type FuzzMessage = BundleFuzz['failures'][number] | undefined
 
-/** Bundles that are altered. */
+/** Networks among the bundles that are altered. */
 const BASES = 60
 
 const { sign, ...task } = workerData as FuzzTask
-const bases = Array.from({ length: BASES }, (_, i) => fuzzBase(fuzzSubject(1000 + i)))
+const networks = Array.from({ length: BASES }, (_, i) => fuzzSubject(1000 + i))
+const bases = [...networks, ...fuzzRarities()].map(fuzzBase)
 let told = 0
 const tell = (index: number, { refused, ran, failures }: BundleFuzz) => {
   for (; told < failures.length; told++) parentPort!.postMessage(failures[told])

@@ -31,7 +31,7 @@ export function checkSegment(
     wrong(`have ${segment.bytes} bytes for ${values} values`)
 }
 
-/** Least and greatest bytes that so many values take; unknown codecs take none. */
+/** Least and greatest bytes that so many values take. Throws BundleError for a codec there is not. */
 function storedBytes({ codec, run = 1 }: WeightSegment, values: number): [number, number] {
   const words = Math.ceil(values / 32) * 4
   switch (codec) {
@@ -49,6 +49,8 @@ function storedBytes({ codec, run = 1 }: WeightSegment, values: number): [number
     }
     case 'palette':
       return [values + 8, values + 1028]
+    default:
+      return fail(`unknown codec "${codec satisfies never}"`)
   }
 }
 

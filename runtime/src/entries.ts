@@ -100,7 +100,8 @@ export function readSizes(
   // What the program has found out, kept to what there is room for.
   const computed = (name: string) => {
     const { most, address } = sizes.find((size) => size.name === name)!
-    return Math.min(most, new Float32Array(memory.buffer, address!, 1)[0]!)
+    const value = new Float32Array(memory.buffer, address!, 1)[0]!
+    return value > 0 ? Math.min(most, Math.floor(value)) : 0
   }
   const shapeOf = ({ shape, dims }: BoundValue) =>
     shape.map((most, axis) => {
@@ -198,7 +199,7 @@ function typed({ name, shape, dims }: BoundValue): string {
 }
 
 function sizeAt({ times, plus, over, by }: SizeFormula, size: number): number {
-  return by * Math.floor((times * size + plus) / over)
+  return Math.max(0, by * Math.floor((times * size + plus) / over))
 }
 
 // Calls with the start and length of every run of elements that lie together.

@@ -276,8 +276,8 @@ export function checkManifest(value: unknown): Manifest {
   checkEntry(manifest, '', manifest)
   if (threads) {
     const { scratchAddress, scratchBytes } = threads
-    if (scratchAddress < memoryBytes) fail('"threads.scratchAddress" lies inside the memory')
-    if (scratchAddress + scratchBytes * MOST_THREADS > 2 ** 32) fail('"threads" exceed 4 GiB')
+    const end = scratchAddress + scratchBytes * MOST_THREADS
+    if (scratchAddress < memoryBytes || end > 2 ** 32) fail('"threads" lie inside the memory')
   }
   return manifest
 }
@@ -337,7 +337,9 @@ const manifestForm = object({
 })
 
 // Returns where it ends.
-function checkPlace({ shape, address }: BoundValue, path: string, memoryBytes: number): number {
+function checkPlace(value: BoundValue, path: string, memoryBytes: number): number {
+  const { shape, address, dtype, storage } = value
+  if (dtype === 'int64' && storage !== 'int32') fail(`${path} is ${dtype} in ${storage}`)
   const end = address + sizeOf(shape) * 4
   // A size that is no number fails too.
   return end <= memoryBytes ? end : fail(`${path} lies outside the memory`)

@@ -69,7 +69,8 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
   const bundle = await openBundle(source)
   const { manifest } = bundle
   const { further, sizes, state } = manifest
-  const entries = further || sizes || state ? await import('./entries.ts') : undefined
+  const isRare = [further, sizes, state].some((field) => field !== undefined)
+  const entries = isRare ? await import('./entries.ts') : undefined
   entries?.checkEntries(manifest)
   // Few bundles take images: the others do without the code for them.
   const isImage = ({ description }: BundleInput) => description.kind === 'image'

@@ -5,12 +5,11 @@ import {
   count,
   fail,
   list,
-  number,
   object,
-  oneOf,
   optional,
   plainName,
   sha256,
+  text,
 } from './check.ts'
 
 /**
@@ -72,7 +71,7 @@ export const weightsForm: Check = object({
   memoryBytes: aligned,
   segments: list(
     object({
-      codec: oneOf('raw', 'mask', 'steps', 'f16', 'int8', 'palette'),
+      codec: text,
       bytes: count,
       address: aligned,
       loops: optional(list(list(count))),
@@ -80,7 +79,6 @@ export const weightsForm: Check = object({
       winograd: optional(aligned),
     }),
   ),
-  error: optional(number),
 })
 
 /**

@@ -3,9 +3,11 @@ import { createHash } from 'node:crypto'
 import { BundleError, InputError, load } from '@tersor/runtime'
 import { HASH_BLOCK, packSingleFile } from '@tersor/runtime/format'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
+import { GraphBuilder } from '../../src/ir/builder.ts'
 import { interpretProgram } from '../../src/compile/tile/interpret-program.ts'
 import { createRandom, deriveSeed, type Random } from '../../src/util/random.ts'
 import { mutate } from './fuzz.ts'
+import { build, conv, normal } from '../compile/bundle-harness.ts'
 import { randomNetwork } from './random-network.ts'
 
 /** What became of altered bundles. */
@@ -69,6 +71,47 @@ export async function checkRight(compiled: Compiled, seed: number): Promise<stri
       return `the runtime gives other values of "${name}"`
   }
   return undefined
+}
+
+/** Bundles that have what few have: an image, state, sizes, entries, threads, a host operation. */
+export function fuzzRarities(): Compiled[] {
+  const image = { kind: 'image', width: 5, height: 4, colour: 'rgb', layout: 'nchw' } as const
+  const pixels = { ...image, scale: 1, mean: [0, 0, 0], std: [1, 1, 1], fit: 'cover' } as const
+  const seen = build([[1, 3, 4, 5]], (b, x) => conv(b, x, 4))
+  const sum = build([[3], [3]], (b, x, past) => [b.op('Add', [x, past])])
+  const [next] = sum.graph.outputs.map(({ name }) => name)
+  const open = new GraphBuilder()
+  const rows = open.input('x', 'float32', ['n', 4])
+  open.output(open.op('Softmax', [open.op('MatMul', [rows, open.constant(normal([4, 5]))])]))
+  const both = open.build()
+  const found = new GraphBuilder()
+  const values = found.input('x', 'float32', [3, 4])
+  const name = 'places'
+  found.append({
+    name,
+    domain: '',
+    op: 'NonZero',
+    inputs: [values],
+    outputs: [name],
+    attributes: {},
+  })
+  const host = found.build()
+  const outputs = [{ name, dtype: 'int64' as const, shape: undefined }]
+  const rare = { fma: false }
+  return [
+    compile(seen, { ...rare, description: { inputs: { x0: pixels } } }),
+    compile(sum, { ...rare, state: { [next!]: 'x1' } }),
+    compile(both, { ...rare, maxSizes: { n: 6 } }),
+    compile(both, {
+      ...rare,
+      entries: { one: { bindings: { n: 1 } }, four: { bindings: { n: 4 } } },
+    }),
+    compile(
+      build([[1, 8, 40, 40]], (b, x) => conv(b, x, 8)),
+      rare,
+    ),
+    compile({ ...host, graph: { ...host.graph, outputs } }, rare),
+  ]
 }
 
 /** A bundle to alter. */
