@@ -79,7 +79,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
   checkDescription(model, description)
   const { entries, state: own, islands } = waysOf(model, options)
   const state = { ...own, ...options.state }
-  const fixed = entries.map((entry) => fixEntry(entry, options.tune))
+  const how = { tuner: options.tune, sharesWeights: entries.length > 1 }
+  const fixed = entries.map((entry) => fixEntry(entry, how))
   const pool = new Pool()
   const programs = fixed.map((each) => lowerProgram(each, pool))
   const placed = placePrograms(programs, pool, new Set(Object.values(state)))

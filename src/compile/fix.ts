@@ -10,8 +10,13 @@ import { clean, deploy, runPasses } from '../passes/index.ts'
 import { ModelError } from '../util/errors.ts'
 import type { Entry } from './entries.ts'
 import { allKernels, lastKernels } from './kernels/index.ts'
-import { nodeName, type Selection, selectOffers, throwDeclined } from './select.ts'
-import type { Tuner } from './tune.ts'
+import {
+  nodeName,
+  type Selection,
+  type SelectOptions,
+  selectOffers,
+  throwDeclined,
+} from './select.ts'
 
 /** Expansions may contain ops that expand again; deeper nesting than this is a cycle. */
 const DEPTH_LIMIT = 8
@@ -19,9 +24,12 @@ const DEPTH_LIMIT = 8
 /** A model ready for kernels, with the sizes that a run may choose. */
 export interface Sized extends Fixed, Pick<Bounded, 'sizes' | 'dims'> {}
 
+/** How kernels are chosen. */
+export type FixOptions = Pick<SelectOptions, 'tuner' | 'sharesWeights'>
+
 /** Returns an entry ready for kernels. Throws CompileError that names every node that is declined. */
-export function fixEntry({ model, bindings, sizes, dims }: Entry, tuner?: Tuner): Sized {
-  return { ...fixModel(deployModel(model, bindings), tuner), sizes, dims }
+export function fixEntry({ model, bindings, sizes, dims }: Entry, how: FixOptions = {}): Sized {
+  return { ...fixModel(deployModel(model, bindings), how), sizes, dims }
 }
 
 /** A model of fixed sizes with an offer for every node. */
@@ -37,7 +45,7 @@ export interface Fixed {
  * Returns a deployed model with nodes that no kernel runs replaced by simpler ones. Throws
  * CompileError where that does not help.
  */
-export function fixModel(model: Model, tuner?: Tuner): Fixed {
+export function fixModel(model: Model, how: FixOptions = {}): Fixed {
   const { inputs, nodes } = model.graph
   for (const { name, shape } of inputs)
     if (shape === undefined)
@@ -52,7 +60,7 @@ export function fixModel(model: Model, tuner?: Tuner): Fixed {
     const analysis = analyze(current)
     const selection = selectOffers(current, analysis, allKernels(), {
       region: fixRegion,
-      tuner,
+      ...how,
     })
     const { declined } = selection
     if (declined.length === 0) return { model: current, analysis, selection, origins }
@@ -62,7 +70,7 @@ export function fixModel(model: Model, tuner?: Tuner): Fixed {
     if (expandable.length === 0 || depth === DEPTH_LIMIT) {
       const last = selectOffers(current, analysis, lastKernels(), {
         region: fixRegion,
-        tuner,
+        ...how,
       })
       if (last.declined.length > 0) throwDeclined(last.declined, origins)
       return { model: current, analysis, selection: last, origins }

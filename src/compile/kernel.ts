@@ -29,6 +29,8 @@ export interface OfferContext {
   readonly target: 'wasm'
   /** Offers are timed: schedules that only a measurement can rank are worth offering. */
   readonly tunes: boolean
+  /** Other entries use the same weights, perhaps with more rows: pack them alike. */
+  readonly sharesWeights: boolean
   type(name: string): ValueType
   /** The constant's data, if the value is one. */
   constant(name: string): Tensor | undefined

@@ -46,17 +46,21 @@ export interface Selection {
 /** What absorbing a node saves: writing and reading an intermediate value. */
 const ABSORB_GAIN = 4
 
+/** How offers are asked for and compared. */
+export interface SelectOptions {
+  readonly region?: OfferContext['region']
+  readonly tuner?: Tuner | undefined
+  readonly sharesWeights?: boolean
+}
+
 /** Chooses an offer for every node. Nodes whose outputs are known or unread need none. */
 export function selectOffers(
   model: Model,
   analysis: Analysis,
   kernels: readonly Kernel[],
-  {
-    region = noRegions,
-    tuner,
-  }: { readonly region?: OfferContext['region']; readonly tuner?: Tuner | undefined } = {},
+  { region = noRegions, tuner, sharesWeights = false }: SelectOptions = {},
 ): Selection {
-  const estimated = { model, analysis, kernels, region }
+  const estimated = { model, analysis, kernels, region, sharesWeights }
   const guess = choose(estimated, undefined)
   const given =
     tuner === undefined
@@ -86,11 +90,12 @@ function choose(
     analysis: Analysis
     kernels: readonly Kernel[]
     region: OfferContext['region']
+    sharesWeights: boolean
     tuning?: { readonly tuner: Tuner; readonly halos: Halos }
   },
   preferred: Layout['kind'] | undefined,
 ): Attempt {
-  const { model, analysis, kernels, region, tuning } = given
+  const { model, analysis, kernels, region, sharesWeights, tuning } = given
   const { nodes } = model.graph
   const uses = countUses(model)
   const covered = new Set<Node>()
@@ -102,6 +107,7 @@ function choose(
     covered,
     position,
     region,
+    sharesWeights,
     tunes: tuning !== undefined,
   })
   const ask = (node: Node): Answers => {
@@ -275,6 +281,7 @@ function offerContext(
     covered: ReadonlySet<Node>
     position: ReadonlyMap<Node, number>
     region: OfferContext['region']
+    sharesWeights: boolean
     tunes: boolean
   },
 ): OfferContext {
@@ -287,6 +294,7 @@ function offerContext(
     analysis,
     target: 'wasm',
     tunes: state.tunes,
+    sharesWeights: state.sharesWeights,
     region: state.region,
     type: (name) => typeOf(analysis, name),
     constant: (name): Tensor | undefined => (name === '' ? undefined : analysis.known(name)),

@@ -89,7 +89,11 @@ describe('a decoder with a cache', () => {
   it.each(['add', 'where'] as const)('goes on where it is, mask by %s', async (mask) => {
     const model = decoder({ mask })
     const cache = { size: 'length', most: 16, prefill: [4, 16] }
-    const bundle = await load(compile(model, { cache }))
+    const compiled = compile(model, { cache })
+    // One set of weights, and tables.
+    const one = compile(model, { bindings: { length: 16 } }).program.constants.length
+    expect(compiled.program.constants.length).toBeLessThan(1.5 * one)
+    const bundle = await load(compiled)
     const expected = await logitsOf(model, ids)
     const row = (i: number) => expected.subarray(i * 11, (i + 1) * 11)
     // From nothing; after a beginning of one length or another, each of which forgets what was before.

@@ -95,7 +95,8 @@ describe('islands', () => {
     const compiled = compile(b.build(), { islands: writeOnnx })
     expect(compiled.manifest.islands).toBeUndefined()
     const bundle = await loadWithIslands(compiled, counted().prepare)
-    expect(Array.from((await bundle.run({ x: [1, 2, 3] })).y!.data)).toEqual([-1, -2, -3])
+    const { y } = await bundle.run({ x: [1, 2, 3] })
+    expect(Array.from(y!.data as Float32Array)).toEqual([-1, -2, -3])
   })
 
   it('need the sizes of what they give', () => {

@@ -200,17 +200,31 @@ export interface ProductParts {
   readonly packed: Packed | undefined
 }
 
-function offersOf(node: Node, parts: ProductParts, { tunes }: OfferContext): Offer[] {
-  return gemmSchedules(tunes).map((schedule) => offerOf(node, parts, schedule))
+/** Rows from which on panels are as for many: what entries share is packed as for these. */
+const MANY_ROWS = 4
+
+/** How many rows panels are planned for. */
+interface Planned extends ProductParts {
+  readonly rows: number
 }
 
-function offerOf(node: Node, parts: ProductParts, schedule: GemmSchedule): Offer {
-  const { product, epilogue, packed } = parts
+function offersOf(
+  node: Node,
+  parts: ProductParts,
+  { tunes, sharesWeights }: OfferContext,
+): Offer[] {
+  const least = sharesWeights && parts.packed ? MANY_ROWS : 1
+  const planned = { ...parts, rows: Math.max(least, rowsIn(parts.product)) }
+  return gemmSchedules(tunes).map((schedule) => offerOf(node, planned, schedule))
+}
+
+function offerOf(node: Node, parts: Planned, schedule: GemmSchedule): Offer {
+  const { product, epilogue, packed, rows } = parts
   const { m, n, k, batch } = product
   const values = epilogueValues(epilogue)
   const products = batch.reduce((count, axis) => count * axis.count, 1)
   const operands = [node.inputs[0]!, ...(packed ? [] : [node.inputs[1]!])]
-  const panels = planPanels(n, rowsIn(product), schedule.width)
+  const panels = planPanels(n, rows, schedule.width)
   return {
     kernel: node.op === 'Gemm' ? gemm.name : matmul.name,
     covers: epilogue.covers,
@@ -220,7 +234,8 @@ function offerOf(node: Node, parts: ProductParts, schedule: GemmSchedule): Offer
     scratchBytes: 0,
     inPlace: values.map((_, i) => operands.length + i),
     tolerance: (k + 4) * 2 ** -24,
-    codeKey: () => JSON.stringify([product, epilogueKey(epilogue), packed?.matrices, schedule]),
+    codeKey: () =>
+      JSON.stringify([product, rows, epilogueKey(epilogue), packed?.matrices, schedule]),
     pack: () => [
       ...(packed
         ? [
@@ -258,9 +273,9 @@ function packMatrices({ n, k }: Product, panels: readonly Panels[], packed: Pack
   return flushSubnormals(all)
 }
 
-function emit({ product, epilogue, packed }: ProductParts, schedule: GemmSchedule): TileFunction {
+function emit({ product, epilogue, packed, rows }: Planned, schedule: GemmSchedule): TileFunction {
   const { m, n, k, batch } = product
-  const panels = planPanels(n, rowsIn(product), schedule.width)
+  const panels = planPanels(n, rows, schedule.width)
   const isValue = epilogue.operands.map((operand) => operand.kind === 'value')
   const values = isValue.filter((v) => v).length
   const channels = isValue.length - values
