@@ -131,7 +131,7 @@ function checkState(
         )
     }
     const [made, read] = [output, input].map((name) => analysis.types.get(name)?.shape.join())
-    if (made !== read)
+    if (made !== undefined && made !== read)
       throw new OptionError(
         `Cannot keep state: the output "${output}" is [${made}], the input "${input}" [${read}]`,
       )

@@ -40,7 +40,7 @@ export function unitSubject(
       const zeros = one.graph.inputs
         .filter(({ name }) => kept.has(name))
         .map(({ name, shape }): [string, Tensor] => {
-          const sizes = shape!.map(Number)
+          const sizes = shape!.map((dim) => (typeof dim === 'number' ? dim : (bindings[dim] ?? 2)))
           return [name, floats(sizes, new Float32Array(sizeOf(sizes)))]
         })
       const given = { ...feeds, ...Object.fromEntries(zeros) }
