@@ -29,15 +29,11 @@ const EFFORT = 1 << 23
 const WORTH = 0.02
 
 /**
- * Returns groups of outputs that store few columns. Equal masks are found by their hash; the rest is
- * paired greedily by the size of the union, among all or, in large layers, among candidates that
- * min-wise hashing puts near each other. Deterministic; time grows linearly with the weights.
+ * Returns, for groups of one, two and four, outputs in groups that store few columns; pairs of pairs are
+ * the groups of four. Equal masks are found by their hash; the rest is paired greedily by the size of the
+ * union, among all or, in large layers, among candidates that min-wise hashing puts near each other.
+ * Deterministic; time grows linearly with the weights.
  */
-export function groupOutputs(weight: SparseWeight, width: GroupWidth): Grouping {
-  return groupings(weight)[width]
-}
-
-/** Returns the groupings of all widths: pairs of pairs are the groups of four. */
 export function groupings(weight: SparseWeight): Readonly<Record<GroupWidth, Grouping>> {
   const single = membersOf(weight)
   const inOrder = { 1: single, 2: neighbours(single), 4: neighbours(neighbours(single)) }

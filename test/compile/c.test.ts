@@ -27,7 +27,7 @@ import {
 import { interpret } from '../../src/compile/tile/interpret.ts'
 import type { TileExpr, TileFunction } from '../../src/compile/tile/nodes.ts'
 import { int, intList, type Model } from '../../src/ir/graph.ts'
-import type { Tensor } from '../../src/tensor/tensor.ts'
+import { floats, type Tensor } from '../../src/tensor/tensor.ts'
 import { randomFeeds } from '../support/ort.ts'
 import { build, conv, normal } from './bundle-harness.ts'
 import { type Built, buildC, compilers } from './c-harness.ts'
@@ -276,6 +276,35 @@ describe.skipIf(compilers.length === 0)('models in C', () => {
     // Neighbouring channels are computed together.
     expect(source.source).toContain('vf8_madd(')
     expect(runWith(source, variant)).toEqual(new Uint8Array(expected))
+  })
+
+  it('multiply with sparse weights as WebAssembly does, outputs where tables say', async () => {
+    const sparse = (shape: readonly number[], seed: number) => {
+      const weight = normal(shape, seed)
+      const columns = shape.slice(1).reduce((x, y) => x * y)
+      // Outputs o and o + half of all share their zeros.
+      const keeps = (i: number) =>
+        ((Math.floor(i / columns) % (shape[0]! / 2)) * 7 + (i % columns) * 3 + seed) % 10 === 0
+      return floats(
+        shape,
+        (weight.data as Float32Array).map((w, i) => (keeps(i) ? w : 0)),
+      )
+    }
+    const pads = intList([1, 1, 1, 1])
+    const net = build([[1, 40, 7, 9]], (b, x) => {
+      const first = b.op('Conv', [x, b.constant(sparse([42, 40, 3, 3], 1))], { pads })
+      const second = b.op('Conv', [first, b.constant(sparse([42, 42, 3, 3], 2))], { pads })
+      const flat = b.op('Flatten', [b.op('Add', [second, first])])
+      return b.op('Gemm', [flat, b.constant(sparse([50, 2646], 3))], { transB: int(1) })
+    })
+    const made = compile(net, { fma: false })
+    const kernels = made.program.steps.map(({ kernel }) => kernel)
+    expect(kernels.filter((name) => name.startsWith('sp'))).toHaveLength(3)
+    const input = (randomFeeds(net, 3).x0 as Tensor).data as Float32Array
+    const [wanted] = Object.values(await (await load(made)).run({ x0: input }))
+    const program = buildC(emitC(made, { name: 'net' }))
+    built.push(program)
+    expect(program.run(new Uint8Array(input.buffer))).toEqual(new Uint8Array(wanted!.data.buffer))
   })
 
   it('take weights from a file, and an arena from the caller alone', () => {

@@ -1,6 +1,6 @@
 // Grouping of outputs by their masks, and the patterns of kernels.
 import { describe, expect, it } from 'vitest'
-import { groupings, groupOutputs } from '../../src/ir/grouping.ts'
+import { groupings } from '../../src/ir/grouping.ts'
 import { patternOf, patternSet } from '../../src/ir/patterns.ts'
 import { recogniseSparsity, type SparseWeight, structureName } from '../../src/ir/sparsity.ts'
 import { createRandom } from '../../src/util/random.ts'
@@ -45,13 +45,13 @@ function groupsIn(order: Int32Array, width: number): number[][] {
   return groups
 }
 
-describe('groupOutputs', () => {
+describe('groupings', () => {
   it('finds outputs with equal masks wherever they stand', () => {
     const weight = weightOf(['x..x', '.xx.', 'x..x', '.xx.', 'x..x', '.xx.', 'x..x', '.xx.'])
-    const pairs = groupOutputs(weight, 2)
+    const pairs = groupings(weight)[2]
     expect([...pairs.order]).toEqual([0, 2, 1, 3, 4, 6, 5, 7])
     expect(pairs).toMatchObject({ stored: 8, isAdjacent: false })
-    const fours = groupOutputs(weight, 4)
+    const fours = groupings(weight)[4]
     expect(fours.stored).toBe(4)
     expect([...fours.order.subarray(0, 4)].sort()).toEqual([0, 2, 4, 6])
   })
@@ -59,22 +59,22 @@ describe('groupOutputs', () => {
   it('leaves neighbours in their order where that is as good', () => {
     const same = weightOf(['x.x', 'x.x', '.x.', '.x.', 'xxx'])
     for (const width of [1, 2, 4] as const) {
-      const { order, isAdjacent } = groupOutputs(same, width)
+      const { order, isAdjacent } = groupings(same)[width]
       expect([[...order], isAdjacent]).toEqual([[0, 1, 2, 3, 4], true])
     }
   })
 
   it('pairs what is most alike where nothing is equal', () => {
     const weight = weightOf(['xxxx....', '....xxxx', 'xxx.....', '.....xxx'])
-    expect([...groupOutputs(weight, 2).order]).toEqual([0, 2, 1, 3])
-    expect(groupOutputs(weight, 2).stored).toBe(8)
+    expect([...groupings(weight)[2].order]).toEqual([0, 2, 1, 3])
+    expect(groupings(weight)[2].stored).toBe(8)
   })
 
   it('lists every output once and counts the union of each group', () => {
     for (const outputs of [1, 2, 3, 5, 7, 8, 13, 64])
       for (const width of [1, 2, 4] as const) {
         const weight = shuffled(outputs, 33, { width: 2, keep: 0.3, seed: outputs })
-        const { order, stored } = groupOutputs(weight, width)
+        const { order, stored } = groupings(weight)[width]
         expect([...order].sort((a, b) => a - b)).toEqual([...order.keys()])
         expect(stored).toBe(storedBy(weight, groupsIn(order, width)))
       }
@@ -85,7 +85,7 @@ describe('groupOutputs', () => {
       for (const seed of [1, 2, 3]) {
         const weight = shuffled(128, 200, { width, seed })
         const kept = weight.data.filter((x) => x !== 0).length
-        expect(groupOutputs(weight, width).stored).toBe(kept / width)
+        expect(groupings(weight)[width].stored).toBe(kept / width)
         const { structure } = recogniseSparsity(weight)
         expect(structureName(structure)).toBe(`shared by ${width}`)
       }
@@ -95,15 +95,9 @@ describe('groupOutputs', () => {
     const weight = shuffled(3000, 512, { width: 2, keep: 0.15 })
     const random = createRandom(9)
     const kept = weight.data.map((x) => (x !== 0 && random.uniform() < 0.05 ? 0 : x))
-    const { stored } = groupOutputs({ ...weight, data: kept }, 2)
+    const { stored } = groupings({ ...weight, data: kept })[2]
     const ideal = 1500 * 512 * 0.15
     expect(stored).toBeLessThan(1.35 * ideal)
-  })
-
-  it('gives all widths at once, the same as one by one', () => {
-    const weight = shuffled(30, 64, { width: 4 })
-    const all = groupings(weight)
-    for (const width of [1, 2, 4] as const) expect(groupOutputs(weight, width)).toEqual(all[width])
   })
 })
 

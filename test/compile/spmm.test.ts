@@ -183,7 +183,7 @@ describe('spmm-f32', () => {
         ),
         spmm,
       ).kernel
-    expect(chosen(1)).toBe('spmm-16x1-f32')
+    expect(chosen(1)).toBe('spmm-28x1-f32')
     expect(chosen(2)).toBe('spmm-16x2-f32')
     expect(chosen(4)).toMatch(/^spmm-(8x4|16x2)-f32$/)
   })

@@ -6,7 +6,7 @@ import { type Encoded, groupsBySize } from '../../src/compile/formats/format.ts'
 import { formatSizes, formats } from '../../src/compile/formats/index.ts'
 import { type Lists, lists } from '../../src/compile/formats/lists.ts'
 import { type NofM, nm } from '../../src/compile/formats/nm.ts'
-import { type GroupWidth, groupOutputs } from '../../src/ir/grouping.ts'
+import { type GroupWidth, groupings } from '../../src/ir/grouping.ts'
 import type { SparseWeight } from '../../src/ir/sparsity.ts'
 import { createRandom, type Random } from '../../src/util/random.ts'
 
@@ -52,7 +52,7 @@ function partsOf<E extends Encoded>(
   weight: SparseWeight,
   width: GroupWidth = 1,
 ): E[] {
-  return groupsBySize(groupOutputs(weight, width)).map((groups) => {
+  return groupsBySize(groupings(weight)[width]).map((groups) => {
     const encoded = format.encode(weight, groups as never)
     if (typeof encoded === 'string') throw new Error(encoded)
     return encoded
@@ -72,7 +72,7 @@ describe.each(formats.map((format) => [format.name, format] as const))('%s', (_,
       for (const weight of weights)
         for (const width of [1, 2, 4] as const) {
           const data = new Float32Array(weight.data.length)
-          const isHeld = groupsBySize(groupOutputs(weight, width)).every((groups) => {
+          const isHeld = groupsBySize(groupings(weight)[width]).every((groups) => {
             const encoded = format.encode(weight, groups)
             if (typeof encoded === 'string') return false
             format.decode(encoded, { data, columns: weight.columns })
@@ -177,7 +177,7 @@ describe('n:m', () => {
 describe('formatSizes', () => {
   it('lists formats by size: what a structure was made for comes first', () => {
     const random = createRandom(6)
-    const first = (weight: SparseWeight) => formatSizes(weight, groupOutputs(weight, 1))[0]!
+    const first = (weight: SparseWeight) => formatSizes(weight, groupings(weight)[1])[0]!
     expect(first(patterned(random, { outputs: 64, channels: 64, rate: 3.6 })).format).toBe('fkw')
     expect(first(blocked(random, 32, 128, 16)).format).toBe('n:m')
     const rows = [4, 32].map((size) => blocked(random, 16, 128, size).data)
@@ -185,7 +185,7 @@ describe('formatSizes', () => {
     expect(first({ data: mixed, outputs: 32, columns: 128, taps: 1 }).format).toBe('darb')
     const uneven = scattered(createRandom(8), 32, 256)
     uneven.data.fill(0, 0, 20 * 256)
-    expect(formatSizes(uneven, groupOutputs(uneven, 1)).map(({ format }) => format)).not.toContain(
+    expect(formatSizes(uneven, groupings(uneven)[1]).map(({ format }) => format)).not.toContain(
       'fkw',
     )
   })

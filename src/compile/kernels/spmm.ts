@@ -1,7 +1,7 @@
 // Sparse Conv (+ element-wise) → for each tile of pixels and block of output channels, a loop over nonzeros.
 //
 // Elsen et al., Fast Sparse ConvNets (2019), with 1, 2 or 4 output channels sharing their nonzeros:
-// 16 pixels × 1 or 2 channels and 8 × 4 keep at most 12 vectors alive. Weights and places are data.
+// 28 pixels × 1 channel, 16 × 2 and 8 × 4 keep at most 12 vectors alive. Weights and places are data.
 // A larger kernel is the same over (input channel, tap) pairs of a padded plane, a grouped one the
 // same with the zeros of the other groups. Channels that share are found by their masks, wherever
 // they stand.
@@ -21,7 +21,7 @@ import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from
 import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
 import { overlaps } from './plane-tiles.ts'
-import { spmmCost, spmmStatements } from './spmm-nest.ts'
+import { spmmCost, spmmStatements, tileSize } from './spmm-nest.ts'
 import { packTable, type TablePlan } from './spmm-table.ts'
 import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
 
@@ -117,7 +117,7 @@ function offerOf(
   })
   const shape = JSON.stringify([input, output, y, x, width, weight.columns, weight.taps])
   return {
-    kernel: `spmm-${width === 4 ? 8 : 16}x${width}-f32`,
+    kernel: `spmm-${tileSize(width, x.inStep > 1) * 4}x${width}-f32`,
     note: () => weights.note(width, weights.table(width).bytes),
     covers: epilogue.covers,
     inputs: [
