@@ -1,11 +1,11 @@
 // Checkpoint: everything a run needs to continue as if it had never stopped, in one file.
 // Layout: "TRSRCKP1", length of a JSON header, header, then float32 data in the header's order.
 import {
+  closeSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
-  closeSync,
-  fsyncSync,
   readFileSync,
   renameSync,
   writeSync,

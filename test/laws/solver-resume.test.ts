@@ -11,7 +11,7 @@ import type { Engine } from '../../src/exec/engine.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { distillation } from '../../src/train/losses.ts'
 import { adam, sgd } from '../../src/train/optimizers.ts'
-import { type StepSolver, train, type TrainOptions } from '../../src/train/train.ts'
+import { type StepSolver, type TrainOptions, train } from '../../src/train/train.ts'
 import { smallNet } from '../train-net.ts'
 
 const description = presetImage('imagenet-half', { shape: [1, 3, 32, 32] })
