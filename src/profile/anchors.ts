@@ -17,8 +17,16 @@ const ANCHORS = [2, 3] as const
 /** Density at which the whole model is timed with all its masks. */
 const ANCHOR_DENSITY = 0.125
 
+/** How raw prices become milliseconds. */
+export interface Anchored {
+  /** Milliseconds of the whole model. */
+  whole(price: RawPrice): number
+  /** What each of its layers is off by, as a factor; changes of layout between layers are no layer's. */
+  factor(price: RawPrice): number
+}
+
 /**
- * Returns a plan's milliseconds from its raw price. Sums are off where layers share caches, and where
+ * Returns what sets raw prices right. Sums are off where layers share caches, and where
  * masked ones meet others in another layout: whole models of even widths, and one with masks
  * everywhere, say by how much.
  */
@@ -36,7 +44,7 @@ export async function anchored(
     readonly table: PriceTable
     readonly signal: AbortSignal | undefined
   },
-): Promise<(price: RawPrice) => number> {
+): Promise<Anchored> {
   const measured = (model: Model) => {
     signal?.throwIfAborted()
     return measuredWhole(model, { bench, table })
@@ -51,14 +59,19 @@ export async function anchored(
     const ms = Math.min(await measured(narrowed(subject, plan)), points.at(-1)!.ms)
     points.push({ raw: raw(plan).ms, ms })
   }
-  const widths = ({ ms, denseMs }: RawPrice) => ms * along(points, denseMs)
+  const factor = ({ denseMs }: RawPrice) => along(points, denseMs)
+  const widths = (price: RawPrice) => price.ms * factor(price)
   const anchor = maskedPlan(subject, raw, masks)
   const price = raw(anchor)
-  if (price.maskedElements === 0) return widths
+  if (price.maskedElements === 0) return { whole: widths, factor }
   const found = await measured(masked(subject, anchor))
   // What changing layouts between layers takes; a layer alone may be given a slower kernel, never a faster one.
   const off = Math.max(0, Math.min(MOST * price.ms, found) - widths(price))
-  return (plan) => widths(plan) + (off * plan.maskedElements) / price.maskedElements
+  const extra = off / price.maskedElements
+  // Masks that cost more than they save are not used by the compiler.
+  const whole = (plan: RawPrice) =>
+    Math.min(widths(plan) + extra * plan.maskedElements, plan.denseMs * factor(plan))
+  return { whole, factor }
 }
 
 /** A whole model that is off by more was mismeasured. */

@@ -74,10 +74,10 @@ export async function priceSubject(
   return {
     layers: (plan) => {
       const found = raw(plan)
-      const factor = anchor(found) / found.ms
+      const factor = anchor.factor(found)
       return found.layers.map((ms) => ms * factor)
     },
-    price: (plan) => anchor(raw(plan)),
+    price: (plan) => anchor.whole(raw(plan)),
     restMs: raw(identityPlan).restMs,
     least,
     masks,
