@@ -9,7 +9,14 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { type ConstantPart, madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
-import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import {
+  absorb,
+  type Epilogue,
+  epilogueKey,
+  epilogueValues,
+  isHeavy,
+  packEpilogue,
+} from './epilogue.ts'
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
 import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
@@ -149,7 +156,7 @@ function offerOf(node: Node, context: OfferContext, weights: Weights): Offer {
     outputs: [{ value: epilogue.output, layout: 'nhwc' }],
     cost: costOf(problem),
     scratchBytes: 0,
-    inPlace: values.map((_, i) => i + 1),
+    inPlace: isHeavy(epilogue) ? [] : values.map((_, i) => i + 1),
     tolerance: (depth + 4) * 2 ** -24,
     codeKey: (layouts) => JSON.stringify([problem, epilogueKey(epilogue, layouts)]),
     pack: () => [

@@ -8,7 +8,7 @@ import { layoutName } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileExpr } from '../tile/nodes.ts'
 import { floatsOf } from './floats.ts'
-import { lowerFormula } from './formula.ts'
+import { lowerFormula, sizeOfFormula } from './formula.ts'
 
 /** An operand besides the accumulator: a value of the output's shape, or one number per channel. */
 export type EpilogueOperand =
@@ -45,6 +45,14 @@ export function absorb(node: Node, context: OfferContext, channelAxis: number): 
     if (next === undefined) return epilogue
     epilogue = next
   }
+}
+
+/** Operations beyond which a formula and the sums of a tile crowd each other out of the registers. */
+const HEAVY = 8
+
+/** True where a formula is better computed after the sums are stored: GELU, SiLU, tanh. Its operands must not lie where they are stored. */
+export function isHeavy({ formula }: Epilogue): boolean {
+  return sizeOfFormula(formula) > HEAVY
 }
 
 /** Lowers an epilogue over the accumulator and the loaded operands. */

@@ -15,8 +15,8 @@ import {
   splat,
   store,
 } from '../tile/build.ts'
-import type { Address, TileStatement } from '../tile/nodes.ts'
-import { applyEpilogue, type Epilogue } from './epilogue.ts'
+import type { Address, TileExpr, TileStatement } from '../tile/nodes.ts'
+import { applyEpilogue, type Epilogue, isHeavy } from './epilogue.ts'
 import type { Panels } from './gemm-panels.ts'
 import { type GemmSchedule, tileRows, USUAL } from './gemm-tiles.ts'
 
@@ -88,6 +88,15 @@ export interface TileContext {
   readonly panelBytes: number
 }
 
+/** A pixel of a tile: constant, and by the loops over tiles and over the pixels of one. */
+interface TilePlace {
+  readonly x: string | undefined
+  readonly e?: string
+  readonly first: number
+  /** The one panel to compute, instead of the loop's. */
+  readonly fixed: number | undefined
+}
+
 /** Emits the tiles of one group of panels. */
 export class Tile {
   readonly #nest: GemmNest
@@ -123,7 +132,7 @@ export class Tile {
 
   #tile(where: { rows: number; fixed: number | undefined; x?: string; first?: number }) {
     const { rows, fixed, x, first = 0 } = where
-    const { taps, epilogue, tail } = this.#nest
+    const { taps } = this.#nest
     const { prefix, group } = this.#context
     const vectors = group.width / 4
     const sum = (m: number, v: number) => `s${m}_${v}`
@@ -156,21 +165,43 @@ export class Tile {
         step,
       ),
     )
-    for (let m = 0; m < rows; m++)
-      for (let v = 0; v < vectors; v++) {
-        const lanes = this.#lanes(fixed, v)
-        const partial = lanes < 4 && tail === 'leave'
-        const operands = epilogue.operands.map((operand, i) => {
-          const address = shift(this.#operand(i, { x, first: first + m, fixed }), v * 16)
-          return operand.kind === 'value' && partial ? loadLanes(address, lanes) : load(address)
-        })
-        const value = applyEpilogue(epilogue, get(sum(m, v)), operands)
-        const target = shift(this.#out({ x, first: first + m, fixed }), v * 16)
-        statements.push(
-          tail === 'leave' ? store(target, value, lanes) : store(target, keepLanes(value, lanes)),
-        )
-      }
-    return statements
+    const each = (body: (m: number, v: number) => TileStatement) =>
+      Array.from({ length: rows * vectors }, (_, i) => body(Math.floor(i / vectors), i % vectors))
+    if (!isHeavy(this.#nest.epilogue)) {
+      const final = (m: number, v: number) =>
+        this.#finish(v, get(sum(m, v)), { x, first: first + m, fixed })
+      return [...statements, ...each(final)]
+    }
+    // Sums leave their registers first: a long formula needs them for itself.
+    const raw = (m: number, v: number) => {
+      const target = shift(this.#out({ x, first: first + m, fixed }), v * 16)
+      return store(target, get(sum(m, v)), this.#nest.tail === 'leave' ? this.#lanes(fixed, v) : 4)
+    }
+    const again = (where: TilePlace) =>
+      Array.from({ length: vectors }, (_, v) => {
+        const lanes = this.#nest.tail === 'leave' ? this.#lanes(fixed, v) : 4
+        return this.#finish(v, loadLanes(shift(this.#out(where), v * 16), lanes), where)
+      })
+    const e = `${prefix}e`
+    const isRun = (first % this.#nest.pixels.count) + rows <= this.#nest.pixels.count
+    const after = isRun
+      ? [loop(e, rows, again({ x, e, first, fixed }))]
+      : Array.from({ length: rows }, (_, m) => again({ x, first: first + m, fixed })).flat()
+    return [...statements, ...each(raw), ...after]
+  }
+
+  // The epilogue over one vector of sums, stored.
+  #finish(v: number, sum: TileExpr, where: TilePlace): TileStatement {
+    const { epilogue, tail } = this.#nest
+    const lanes = this.#lanes(where.fixed, v)
+    const partial = lanes < 4 && tail === 'leave'
+    const operands = epilogue.operands.map((operand, i) => {
+      const address = shift(this.#operand(i, where), v * 16)
+      return operand.kind === 'value' && partial ? loadLanes(address, lanes) : load(address)
+    })
+    const value = applyEpilogue(epilogue, sum, operands)
+    const target = shift(this.#out(where), v * 16)
+    return tail === 'leave' ? store(target, value, lanes) : store(target, keepLanes(value, lanes))
   }
 
   // Channels that a vector of the panel really holds; only the last panel, which is fixed, lacks some.
@@ -223,7 +254,7 @@ export class Tile {
     return { ...start, strides }
   }
 
-  #out(where: { x: string | undefined; first: number; fixed: number | undefined }): Address {
+  #out(where: TilePlace): Address {
     const { out, outer, pixels } = this.#nest
     return this.#spread(out, {
       ...where,
@@ -232,10 +263,7 @@ export class Tile {
     })
   }
 
-  #operand(
-    index: number,
-    where: { x: string | undefined; first: number; fixed: number | undefined },
-  ): Address {
+  #operand(index: number, where: TilePlace): Address {
     const { epilogue, operands, outer, pixels } = this.#nest
     const isValue = epilogue.operands[index]!.kind === 'value'
     return this.#spread(operands[index]!, {
@@ -248,21 +276,16 @@ export class Tile {
   // An address that follows the panel's channels, the outer loops, and the pixel.
   #spread(
     place: Place,
-    where: {
-      x: string | undefined
-      first: number
-      fixed: number | undefined
-      steps: readonly number[]
-      pixel: number
-    },
+    where: TilePlace & { readonly steps: readonly number[]; readonly pixel: number },
   ): Address {
     const { prefix, group, names } = this.#context
-    const { x, first, fixed, steps, pixel } = where
+    const { x, e, first, fixed, steps, pixel } = where
     const strides: Record<string, number> = { ...place.strides }
     steps.forEach((step, i) => {
       if (step !== 0) strides[names[i]!] = step
     })
     if (x !== undefined && pixel !== 0) strides[x] = pixel
+    if (e !== undefined && pixel !== 0) strides[e] = pixel
     if (fixed === undefined) strides[`${prefix}p`] = group.width * 4
     const channel = (group.start + (fixed ?? 0) * group.width) * 4
     const along = this.#along(first, pixel, steps.at(-1) ?? 0)

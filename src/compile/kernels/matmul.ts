@@ -9,7 +9,14 @@ import { PLAIN } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
-import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
+import {
+  absorb,
+  type Epilogue,
+  epilogueKey,
+  epilogueValues,
+  isHeavy,
+  packEpilogue,
+} from './epilogue.ts'
 import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
 import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
@@ -232,7 +239,7 @@ function offerOf(node: Node, parts: Planned, schedule: GemmSchedule): Offer {
     outputs: [{ value: epilogue.output, layout: 'plain' }],
     cost: products * m * Math.ceil(n / 4) * 4 * (k + 2),
     scratchBytes: 0,
-    inPlace: values.map((_, i) => operands.length + i),
+    inPlace: isHeavy(epilogue) ? [] : values.map((_, i) => operands.length + i),
     tolerance: (k + 4) * 2 ** -24,
     codeKey: () =>
       JSON.stringify([product, rows, epilogueKey(epilogue), packed?.matrices, schedule]),
