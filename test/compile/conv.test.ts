@@ -149,7 +149,8 @@ describe('conv-gemm-f32', () => {
     const mish = convModel(k, (b, [out]) =>
       b.op('Mul', [out!, b.op('Tanh', [b.op('Softplus', [out!])])]),
     )
-    checkKernel(mish, convGemm, { covers: 4 })
+    // Softplus within tanh alone needs more vectors than there are.
+    checkKernel(mish, convGemm, { covers: 4, maxPressure: 20 })
   })
 
   it('stops absorbing where the shape grows or a value has another reader', () => {
