@@ -55,9 +55,8 @@ describe('the runtime', () => {
       `${engine} runs bundles as Node does${isThere ? '' : ': it is not installed'}`,
       async () => {
         const x0 = Float32Array.from({ length: 12800 }, (_, i) => Math.sin(i))
-        const [{ data }] = Object.values((await load(compiled)).runSync!({ x0 })) as [
-          { data: Float32Array },
-        ]
+        const [output] = Object.values((await load(compiled)).runSync!({ x0 }))
+        const data = output!.data as Float32Array
         const sum = data.reduce((a, b) => a + b, 0)
         const some = Array.from(data.slice(0, 50))
         const printed = execFileSync(engine, [...words, join(folder, 'run.mjs')], {
