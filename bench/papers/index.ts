@@ -1,5 +1,9 @@
 // All papers whose claims are checked, in the order of their specifications.
+import { admmPaper } from './admm.ts'
+import { admmSystematic } from './admm-systematic.ts'
+import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
+import { yolobile } from './yolobile.ts'
 
 /** One file per paper adds one line. */
-export const papers: readonly Paper[] = []
+export const papers: readonly Paper[] = [halp, admmPaper, admmSystematic, yolobile]

@@ -16,6 +16,7 @@ import { predict, shareEqual } from '../../src/train/metrics.ts'
 import { sgd } from '../../src/train/optimizers.ts'
 import { cosine, warmUp } from '../../src/train/schedules.ts'
 import { train } from '../../src/train/train.ts'
+import { glyphDescription, glyphs } from './glyph16.ts'
 
 /** A classification task small enough for minutes on two cores. */
 export interface Task {
@@ -27,8 +28,8 @@ export interface Task {
   readonly classes: number
 }
 
-/** Which tasks there are: DS1, DS2, DS3 pooled and whole, as the specifications name them. */
-export type TaskName = 'mnist' | 'fashion-mnist' | 'cifar10-16' | 'cifar10'
+/** Which tasks there are: DS1, DS2, DS3 pooled and whole, as the specifications name them, and drawn digits. */
+export type TaskName = 'mnist' | 'fashion-mnist' | 'cifar10-16' | 'cifar10' | 'glyph16'
 
 /** How a dense network is trained. */
 export interface DenseOptions {
@@ -48,7 +49,7 @@ const TASKS = {
   'fashion-mnist': { folder: 'fashion-mnist', train: 10_000, test: 2000, pool: 1 },
   'cifar10-16': { folder: 'cifar-10-batches-bin', train: 10_000, test: 1000, pool: 2 },
   cifar10: { folder: 'cifar-10-batches-bin', train: 20_000, test: 1000, pool: 1 },
-} as const satisfies Record<TaskName, unknown>
+} as const satisfies Record<Exclude<TaskName, 'glyph16'>, unknown>
 
 /** Opens the lab. Throws where TERSOR_DATA names no folder with the data sets. */
 export async function openLab({ threads }: { readonly threads: number }): Promise<Lab> {
@@ -122,6 +123,15 @@ export class Lab {
   }
 
   async #open(name: TaskName): Promise<Task> {
+    if (name === 'glyph16')
+      return {
+        name,
+        train: glyphs(8000, 1),
+        test: glyphs(2000, 2),
+        description: glyphDescription,
+        augment: undefined,
+        classes: 10,
+      }
     const { folder, train: trained, test: tested, pool } = TASKS[name]
     const opened = await openDataset(join(this.#folder, folder))
     const size = opened.train.size!.width / pool
@@ -134,7 +144,7 @@ export class Lab {
       layout: 'nchw',
       ...(isGray ? GRAY : COLOUR),
     } as ImageDescription
-    const part = (set: Dataset, count: number) => pooled(firstOf(set, count), pool)
+    const part = (set: Dataset, count: number) => pooled(firstSamples(set, count), pool)
     return {
       name,
       train: part(opened.train, trained),
@@ -146,7 +156,12 @@ export class Lab {
   }
 }
 
-function firstOf(set: Dataset, count: number): Dataset {
+/** Returns the task with only its first training samples. */
+export function firstOf(task: Task, count: number): Task {
+  return { ...task, name: `${task.name} ${count}`, train: firstSamples(task.train, count) }
+}
+
+function firstSamples(set: Dataset, count: number): Dataset {
   return { ...set, length: Math.min(count, set.length), read: (index) => set.read(index) }
 }
 

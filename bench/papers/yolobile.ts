@@ -1,0 +1,160 @@
+// Cai et al. 2021: blocks that share their zeros, against whole filters, random blocks and single weights;
+// and what such a layer costs when it is compiled.
+import { randomCriterion } from '../../src/compress/criteria/random.ts'
+import { maskables } from '../../src/compress/maskable.ts'
+import { structures } from '../../src/compress/registry.ts'
+import { admm } from '../../src/compress/solvers/admm.ts'
+import { oneShot } from '../../src/compress/solvers/one-shot.ts'
+import { reweighted } from '../../src/compress/solvers/reweighted.ts'
+import type { Solver } from '../../src/compress/solvers/solver.ts'
+import { findUnits } from '../../src/compress/units.ts'
+import { analyze } from '../../src/ir/analyze.ts'
+import type { Model } from '../../src/ir/graph.ts'
+import { deploy, runPasses } from '../../src/passes/index.ts'
+import { syntheticWeight } from '../../src/profile/masks.ts'
+import { compare } from '../../src/profile/measure.ts'
+import { Workbench } from '../../src/profile/prepare.ts'
+import { floatData } from '../../src/tensor/tensor.ts'
+import { resnet8Thin } from '../../src/zoo/bench-nets.ts'
+import { Network } from '../../src/zoo/network.ts'
+import { firstOf } from './lab.ts'
+import { type Check, meanOf, type Outcome, type Paper } from './paper.ts'
+import { countWeights, planOfDensities, prune } from './pruned.ts'
+
+/** Blocks of four inputs and eight outputs, as published. */
+const PUNCHED = 'block-punched:4/8'
+/** An eighth of the weights stays: what whole filters can honour too. */
+const KEPT = 1 / 8
+/** Epochs of the dense network, until the cut, and after it. */
+const [DENSE, SOLVING, AFTER] = [10, 8, 6]
+
+const accuracy: Check = {
+  name: 'accuracy',
+  claim:
+    'Punched blocks keep about the accuracy of single weights, and far more than whole filters',
+  check: `ResNet-8-thin on 4,000 pictures of CIFAR-10, an eighth of every 3×3 weight but the first, ${SOLVING} + ${AFTER} epochs: punched blocks (ADMM) in the mean at least 3 points above filters (ADMM) and 8 above random blocks, at most 3 below single weights (ADMM)`,
+  async run(lab, seed) {
+    const task = firstOf(await lab.task('cifar10-16'), 4000)
+    const dense = await lab.dense(resnet8Thin(seed), task, { epochs: DENSE, seed })
+    const weights = dense.graph.constants
+      .filter(({ shape }) => shape.length === 4 && shape[2] === 3 && shape[1]! > 3)
+      .map(({ name }) => name)
+    const densities = Object.fromEntries(weights.map((name) => [name, KEPT]))
+    const by = (structure: string, solver: Solver, criterion = {}) => {
+      const plan = planOfDensities(dense, structure, densities)
+      const epochs = [SOLVING, AFTER] as const
+      return prune(lab, { dense, task }, { plan, solver, epochs, seed, ...criterion })
+    }
+    const punched = await by(PUNCHED, admm() as Solver)
+    const pulled = await by(PUNCHED, reweighted() as Solver)
+    const filters = await by('filter', admm() as Solver)
+    const random = await by(PUNCHED, oneShot() as Solver, { criterion: randomCriterion(seed) })
+    const single = await by('element', admm() as Solver)
+    const kept = (model: Model) => {
+      const { alive, all } = countWeights(model, weights)
+      return alive / all
+    }
+    const outcome = {
+      figures: {
+        'dense %': await lab.accuracy(dense, task),
+        'blocks, ADMM %': punched.final,
+        'blocks, reweighted %': pulled.final,
+        'filters %': filters.final,
+        'random blocks %': random.final,
+        'single weights %': single.final,
+        'kept in blocks, counted %': kept(punched.model),
+        'kept in filters, counted %': kept(filters.model),
+      },
+      holds: false,
+    }
+    return { ...outcome, holds: isAhead([outcome]) && areBlocks(punched.model, weights) }
+  },
+  verdict: (outcomes) => isAhead(outcomes),
+}
+
+function isAhead(outcomes: readonly Outcome[]): boolean {
+  const mean = (figure: string) => meanOf(outcomes, figure)
+  const blocks = mean('blocks, ADMM %')
+  return (
+    blocks >= mean('filters %') + 0.03 &&
+    blocks >= mean('random blocks %') + 0.08 &&
+    blocks >= mean('single weights %') - 0.03
+  )
+}
+
+// Every block position is all zero or stays, by a plain walk over the weights of the file.
+function areBlocks(model: Model, weights: readonly string[]): boolean {
+  return weights.every((name) => {
+    const { shape } = model.weights.get(name)
+    const [, inputs, height, width] = shape as [number, number, number, number]
+    const taps = height * width
+    const groups = new Map<number, Set<boolean>>()
+    floatData(model.weights.get(name)).forEach((value, i) => {
+      const [tap, kernel] = [i % taps, Math.floor(i / taps)]
+      const [input, output] = [kernel % inputs, Math.floor(kernel / inputs)]
+      const key = (Math.floor(output / 8) * inputs + Math.floor(input / 4)) * taps + tap
+      groups.set(key, (groups.get(key) ?? new Set()).add(value !== 0))
+    })
+    // A weight of a block that stays is zero by itself almost never.
+    return [...groups.values()].every((found) => found.size === 1)
+  })
+}
+
+const kernel: Check = {
+  name: 'kernel',
+  claim: 'Punched blocks run fast where single zeros of the same number do not',
+  check:
+    '3×3 convolutions of 64 channels at 32 × 32 with an eighth of their weights, compiled: punched blocks take at most 0.4 of the dense time, and less than single weights',
+  async run(_lab, seed) {
+    const dense = layers(seed)
+    const bench = new Workbench({ threads: 1 })
+    try {
+      const models = [dense, masked(dense, PUNCHED), masked(dense, 'element')]
+      const candidates = []
+      for (const model of models)
+        candidates.push(await bench.candidate(runPasses(model, deploy).model, 'wasm', 'model'))
+      const { speedups } = await compare('blocks', candidates, { rounds: 7, roundMs: 60 })
+      const [, blocks, single] = speedups.map(({ median }) => 1 / median) as [
+        number,
+        number,
+        number,
+      ]
+      return {
+        figures: { 'time of blocks ÷ dense': blocks, 'time of single weights ÷ dense': single },
+        holds: blocks <= 0.4 && blocks < single,
+      }
+    } finally {
+      await bench.close()
+    }
+  },
+}
+
+// Two layers between a stem and the scores.
+function layers(seed: number): Model {
+  const net = new Network(seed)
+  const shape = { from: 64, to: 64, kernel: 3, stride: 1 }
+  let value = net.conv('stem', net.image(32), { from: 3, to: 64, kernel: 1, stride: 1 })
+  for (const name of ['conv1', 'conv2', 'conv3', 'conv4'])
+    value = net.relu(`${name}.relu`, net.bareConv(name, value, shape, { bias: true }))
+  return net.classify(value, 64, 10)
+}
+
+function masked(model: Model, structure: string): Model {
+  const weights = model.weights.copy()
+  const known = maskables(findUnits(model, analyze(model)), (name) => model.weights.get(name).shape)
+  for (const found of known.values()) {
+    if (found.shape[2] !== 3) continue
+    const levels = structures.named(structure).levels(found.shape)
+    const level = levels.findLastIndex((density) => density >= KEPT - 1e-9)
+    weights.set(found.weight, syntheticWeight(model, found, { structure, level }))
+  }
+  return { ...model, weights }
+}
+
+/** YOLObile. */
+export const yolobile: Paper = {
+  spec: '2-A5',
+  title: 'YOLObile: block-punched pruning',
+  paper: 'https://arxiv.org/abs/2009.05697',
+  checks: [accuracy, kernel],
+}
