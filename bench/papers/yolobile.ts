@@ -1,5 +1,5 @@
 // Cai et al. 2021: blocks that share their zeros, against whole filters, random blocks and single weights;
-// and what such a layer costs when it is compiled.
+// what such a layer costs when it is compiled, and two branches on two threads.
 import { randomCriterion } from '../../src/compress/criteria/random.ts'
 import { maskables } from '../../src/compress/maskable.ts'
 import { structures } from '../../src/compress/registry.ts'
@@ -17,6 +17,7 @@ import { Workbench } from '../../src/profile/prepare.ts'
 import { floatData } from '../../src/tensor/tensor.ts'
 import { resnet8Thin } from '../../src/zoo/bench-nets.ts'
 import { Network } from '../../src/zoo/network.ts'
+import { chooseWay, measureBranches, splitTime } from './branches.ts'
 import { firstOf } from './lab.ts'
 import { type Check, meanOf, type Outcome, type Paper } from './paper.ts'
 import { countWeights, planOfDensities, prune } from './pruned.ts'
@@ -129,13 +130,39 @@ const kernel: Check = {
   },
 }
 
-// Two layers between a stem and the scores.
-function layers(seed: number): Model {
+const branches: Check = {
+  name: 'branches',
+  claim: 'A branch beside a heavier one is worth a second executor where meeting again is cheap',
+  check:
+    'Four and two 3×3 convolutions of 64 channels, on one thread and on two that meet through shared memory: measured within 20 % of the longer branch + meeting; two are chosen at the measured cost of meeting, one where it is set to 5 ms',
+  async run(_lab, seed) {
+    const times = await measureBranches({ heavy: layers(seed, 4), light: layers(seed, 2) })
+    const model = splitTime(times)
+    const far = chooseWay({ ...times, sync: 5 })
+    return {
+      figures: {
+        'heavy ms': times.heavy,
+        'light ms': times.light,
+        'meeting ms': times.sync,
+        'one thread ms': times.serial,
+        'two threads ms': times.split,
+        'two threads ÷ predicted': times.split / model,
+      },
+      holds:
+        Math.abs(times.split / model - 1) <= 0.2 &&
+        chooseWay(times) === (times.split < times.serial ? 'split' : 'serial') &&
+        far === 'serial',
+    }
+  },
+}
+
+// Layers between a stem and the scores.
+function layers(seed: number, count = 4): Model {
   const net = new Network(seed)
   const shape = { from: 64, to: 64, kernel: 3, stride: 1 }
   let value = net.conv('stem', net.image(32), { from: 3, to: 64, kernel: 1, stride: 1 })
-  for (const name of ['conv1', 'conv2', 'conv3', 'conv4'])
-    value = net.relu(`${name}.relu`, net.bareConv(name, value, shape, { bias: true }))
+  for (let i = 1; i <= count; i++)
+    value = net.relu(`conv${i}.relu`, net.bareConv(`conv${i}`, value, shape, { bias: true }))
   return net.classify(value, 64, 10)
 }
 
@@ -156,5 +183,5 @@ export const yolobile: Paper = {
   spec: '2-A5',
   title: 'YOLObile: block-punched pruning',
   paper: 'https://arxiv.org/abs/2009.05697',
-  checks: [accuracy, kernel],
+  checks: [accuracy, kernel, branches],
 }
