@@ -3,7 +3,8 @@ import { admmPaper } from './admm.ts'
 import { admmSystematic } from './admm-systematic.ts'
 import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
+import { patdnn } from './patdnn.ts'
 import { yolobile } from './yolobile.ts'
 
 /** One file per paper adds one line. */
-export const papers: readonly Paper[] = [halp, admmPaper, admmSystematic, yolobile]
+export const papers: readonly Paper[] = [patdnn, halp, admmPaper, admmSystematic, yolobile]

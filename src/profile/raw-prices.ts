@@ -75,7 +75,8 @@ export function rawPrices(
 
 type Masker = (mask: Plan['mask'][string], share: number) => number | undefined
 
-// Milliseconds of a layer under a mask; undefined where no curve says.
+// Milliseconds of a layer under a mask; undefined where no curve says. A variant of a structure (a library
+// of a network's own) costs what the default one does.
 function maskerOf({ masks }: PricedLayer, curves: readonly MaskCurve[]): Masker {
   if (masks === undefined) return () => undefined
   const known = new Map(
@@ -87,7 +88,7 @@ function maskerOf({ masks }: PricedLayer, curves: readonly MaskCurve[]): Masker 
     ),
   )
   return ({ structure, level }, share) => {
-    const found = known.get(structure)
+    const found = known.get(structure) ?? known.get(structure.replace(/:[^/]*/, ''))
     return found && maskedTime(found.curve, found.densities[level] ?? 1, share)
   }
 }

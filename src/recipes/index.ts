@@ -4,6 +4,7 @@ import { admmRecipe } from './admm.ts'
 import { gradualRecipe } from './gradual.ts'
 import { halp } from './halp.ts'
 import { mixed } from './mixed.ts'
+import { patdnn } from './patdnn.ts'
 import type { Recipe } from './recipe.ts'
 
 /** Every recipe the guided flow can run; the first is its default. */
@@ -12,4 +13,5 @@ export const recipes: Registry<Recipe> = registryOf('recipe', [
   halp,
   gradualRecipe,
   admmRecipe,
+  patdnn,
 ])

@@ -1,9 +1,11 @@
 // Masked: structures per layer within a time, met by one solver while the network learns from the original.
+import type { Plan } from '../compress/plan.ts'
 import type { Solver } from '../compress/solvers/solver.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { maskByMagnitude } from './masking.ts'
 import { observeEvidence, shapeToBudget } from './mixed.ts'
+import type { PlanEvidence } from './mixed-plan.ts'
 import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
 import { recover } from './recover.ts'
 
@@ -12,28 +14,45 @@ export interface MaskedIdea {
   readonly name: string
   readonly paper: string
   readonly solver: Solver
+  /** Which structures a weight of a shape (outputs first) may take; default every one there is. */
+  readonly allows?: PlanEvidence['allows']
+  /** What the planned masks become for this model, in a step of its own; default they stay. */
+  readonly refine?: {
+    readonly title: string
+    masks(
+      context: FlowContext,
+      mask: Plan['mask'],
+    ): Promise<{ readonly mask: Plan['mask']; readonly summary: string }>
+  }
 }
 
 /** Returns a recipe that leaves widths alone, plans masks by price and sensitivity, and solves for them. */
-export function maskedRecipe({ name, paper, solver }: MaskedIdea): Recipe {
+export function maskedRecipe(idea: MaskedIdea): Recipe {
   const recipe: Recipe = {
-    name,
-    paper,
+    name: idea.name,
+    paper: idea.paper,
     masks: true,
     run: (request, onEvent) =>
-      runFlow(recipe, request, { onEvent, compress: (context) => compress(context, solver) }),
+      runFlow(recipe, request, { onEvent, compress: (context) => compress(context, idea) }),
   }
   return recipe
 }
 
-async function compress(context: FlowContext, solver: Solver): Promise<Progress> {
+async function compress(
+  context: FlowContext,
+  { solver, allows, refine }: MaskedIdea,
+): Promise<Progress> {
   const { request, steps, original, wholeMs } = context
   const { sensitivity } = await observeEvidence(context)
   const { data } = await steps.run(
     { name: 'plan', title: 'Choosing structures' },
     async (report) => {
       // Without scores of units no class is a choice.
-      const shaped = await shapeToBudget(context, { scores: {}, sensitivity }, report)
+      const shaped = await shapeToBudget(
+        context,
+        { scores: {}, sensitivity, ...(allows && { allows }) },
+        report,
+      )
       const { plan, reasons, mask, ratio, predictedMs } = shaped
       return {
         data: { plan, reasons, mask },
@@ -41,12 +60,14 @@ async function compress(context: FlowContext, solver: Solver): Promise<Progress>
       }
     },
   )
-  const { plan, reasons, mask } = data
-  const start: Progress = { ...untouched(original), plan, reasons }
-  if (Object.keys(mask).length === 0) {
+  const { reasons } = data
+  if (Object.keys(data.mask).length === 0) {
     context.note(`No structure runs faster on ${request.target}: nothing was masked`)
-    return start
+    return { ...untouched(original), plan: data.plan, reasons }
   }
+  const mask = await refined(context, data.mask, refine)
+  // Widths stay, so levels are those of the original.
+  const start: Progress = { ...untouched(original), plan: { ...data.plan, mask }, reasons }
   const shot: Progress = { ...start, model: maskByMagnitude(original, mask) }
   context.offer(shot)
   if (request.training === undefined) {
@@ -62,4 +83,17 @@ async function compress(context: FlowContext, solver: Solver): Promise<Progress>
     mask,
     solver,
   })
+}
+
+async function refined(
+  context: FlowContext,
+  planned: Plan['mask'],
+  refine: MaskedIdea['refine'],
+): Promise<Plan['mask']> {
+  if (refine === undefined) return planned
+  const { data } = await context.steps.run({ name: 'refine', title: refine.title }, async () => {
+    const { mask, summary } = await refine.masks(context, planned)
+    return { data: { mask }, summary }
+  })
+  return data.mask
 }

@@ -17,6 +17,8 @@ export interface PlanEvidence {
   readonly scores: UnitScores
   /** Undefined where nothing could be observed: every layer and class counts alike. */
   readonly sensitivity: Sensitivity | undefined
+  /** Which structures a weight of a shape (outputs first) may take; default every one that is priced. */
+  allows?(structure: string, shape: readonly number[]): boolean
 }
 
 /** What a plan may choose from. */
@@ -99,14 +101,17 @@ function classChoices(
 function maskChoices(
   subject: Subject,
   pricing: Pricing,
-  { sensitivity }: PlanEvidence,
+  { sensitivity, allows = () => true }: PlanEvidence,
 ): Record<string, Choice[]> {
   const whole = pricing.price(identityPlan)
   const result: Record<string, Choice[]> = {}
   subject.layers.forEach(({ masks }, i) => {
-    const { kinds } = pricing.masks[i]!
-    if (masks === undefined || kinds.length === 0) return
+    if (masks === undefined) return
     const { weight, shape } = masks
+    const kinds = pricing.masks[i]!.kinds.map((names) =>
+      names.filter((name) => allows(name, shape)),
+    ).filter(({ length }) => length > 0)
+    if (kinds.length === 0) return
     const lost = energyLost(sampled(outputsFirst(weightSquares(subject, weight), masks.axis)))
     // Of structures that cost the same only the one that loses least is worth a choice.
     const best = kinds.map((names) => {

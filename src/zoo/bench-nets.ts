@@ -6,12 +6,12 @@ import { resnetCifar } from './resnet-cifar.ts'
 import { vit } from './vit.ts'
 
 /** Returns LeNet-lite `image` [batch, 1, 28, 28] → `logits` [batch, 10]: conv 8, conv 16, 64, 10. */
-export function lenetLite(seed = 0): Model {
+export function lenetLite(seed = 0, kernel = 5): Model {
   const net = new Network(seed)
   let value = net.image(28, 1)
   for (const [index, [from, to]] of [[1, 8] as const, [8, 16] as const].entries()) {
     const name = `conv${index + 1}`
-    const shape = { from, to, kernel: 5, stride: 1 }
+    const shape = { from, to, kernel, stride: 1 }
     value = net.relu(`${name}.relu`, net.bareConv(name, value, shape, { bias: true }))
     value = net.maxPool(`${name}.pool`, value, { kernel: 2, stride: 2 })
   }

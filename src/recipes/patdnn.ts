@@ -1,0 +1,59 @@
+// PatDNN: Niu et al. 2020 (arXiv 2001.00138). Every 3 × 3 kernel takes one of eight shapes of four weights
+// or goes (connectivity); 1 × 1 convolutions lose connections alone. ADMM draws the weights there, and the
+// rest of the training holds the zeros.
+import type { Plan } from '../compress/plan.ts'
+import { admm } from '../compress/solvers/admm.ts'
+import { patternLibrary, patternName } from '../compress/structures/pattern.ts'
+import type { Model } from '../ir/graph.ts'
+import type { FloatTensor } from '../tensor/tensor.ts'
+import { maskedRecipe } from './masked.ts'
+import type { Recipe } from './recipe.ts'
+import { squares } from './sensitivity.ts'
+
+/** Shapes in a network's library, of 56. */
+const SHAPES = 8
+/** 120 of 180 epochs go before the weights are cut. */
+const SHARE = 2 / 3
+
+/** Patterns and connectivity by price and sensitivity, met by ADMM. */
+export const patdnn: Recipe = maskedRecipe({
+  name: 'patdnn',
+  paper: 'https://arxiv.org/abs/2001.00138',
+  solver: admm({ share: SHARE }),
+  allows: allowsPatterns,
+  refine: {
+    title: 'Choosing patterns',
+    masks: async ({ original }, mask) => {
+      const scores = patternedOf(mask).map((name) => squaresOf(original, name))
+      return withLibrary(mask, scores.length > 0 ? patternLibrary(scores, SHAPES) : [])
+    },
+  },
+})
+
+/** True for patterns of 3 × 3 kernels and single connections of 1 × 1; matrices stay as they are. */
+export function allowsPatterns(structure: string, shape: readonly number[]): boolean {
+  const isPointwise = shape.length === 4 && shape[2] === 1 && shape[3] === 1
+  return isPointwise ? structure === 'element' : /^pattern(\/|$)/.test(structure)
+}
+
+/** Returns the weights that a plan gives patterns. */
+export function patternedOf(mask: Plan['mask']): string[] {
+  return Object.keys(mask).filter((name) => mask[name]!.structure.startsWith('pattern'))
+}
+
+/** Returns the plan's masks with a library in place of the default one: levels mean the same. */
+export function withLibrary(
+  mask: Plan['mask'],
+  library: readonly number[],
+): { readonly mask: Plan['mask']; readonly summary: string } {
+  const renamed = patternedOf(mask).map((name) => {
+    const { structure, level } = mask[name]!
+    return [name, { structure: structure.replace('pattern', patternName(library)), level }] as const
+  })
+  const summary = library.length === 0 ? 'no 3 × 3 kernels' : patternName(library)
+  return { mask: { ...mask, ...Object.fromEntries(renamed) }, summary }
+}
+
+function squaresOf(model: Model, name: string): FloatTensor {
+  return squares(model.weights.get(name) as FloatTensor) // maskable weights are floats
+}
