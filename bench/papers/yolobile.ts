@@ -83,21 +83,27 @@ function isAhead(outcomes: readonly Outcome[]): boolean {
   )
 }
 
-// Every block position is all zero or stays, by a plain walk over the weights of the file.
+// By a plain walk over the weights of the file: four neighbouring inputs share their zeros, and outputs
+// come in eights of equal zeros (which eight go together is chosen, not given).
 function areBlocks(model: Model, weights: readonly string[]): boolean {
   return weights.every((name) => {
     const { shape } = model.weights.get(name)
-    const [, inputs, height, width] = shape as [number, number, number, number]
+    const [outputs, inputs, height, width] = shape as [number, number, number, number]
+    const values = floatData(model.weights.get(name))
     const taps = height * width
-    const groups = new Map<number, Set<boolean>>()
-    floatData(model.weights.get(name)).forEach((value, i) => {
-      const [tap, kernel] = [i % taps, Math.floor(i / taps)]
-      const [input, output] = [kernel % inputs, Math.floor(kernel / inputs)]
-      const key = (Math.floor(output / 8) * inputs + Math.floor(input / 4)) * taps + tap
-      groups.set(key, (groups.get(key) ?? new Set()).add(value !== 0))
-    })
-    // A weight of a block that stays is zero by itself almost never.
-    return [...groups.values()].every((found) => found.size === 1)
+    const rows = new Map<string, number>()
+    for (let output = 0; output < outputs; output++) {
+      const bits = Array.from({ length: inputs * taps }, (_, i) => {
+        const [block, tap] = [Math.floor(i / taps / 4) * 4, i % taps]
+        const first = values[(output * inputs + block) * taps + tap] !== 0
+        const here = values[output * inputs * taps + i] !== 0
+        return here === first ? +here : Number.NaN
+      })
+      if (bits.some(Number.isNaN)) return false
+      const row = bits.join('')
+      rows.set(row, (rows.get(row) ?? 0) + 1)
+    }
+    return [...rows.values()].every((count) => count % 8 === 0)
   })
 }
 
