@@ -1,6 +1,7 @@
 // The schedule laws: a curve from 1 down to what is kept at the end.
 import { describe, expect, it } from 'vitest'
 import { schedules } from '../../src/compress/registry.ts'
+import { createRandom } from '../../src/util/random.ts'
 
 describe.each(schedules.all.map((schedule) => [schedule.name, schedule] as const))(
   'schedule %s',
@@ -18,3 +19,18 @@ describe.each(schedules.all.map((schedule) => [schedule.name, schedule] as const
     })
   },
 )
+
+// Round i of R takes P ÷ (i P + R (1 − P)) of what is left (Lubana and Dick 2021, arXiv 2009.11839).
+it('harmonic rounds take the shares of the paper, and all of it in the end', () => {
+  const random = createRandom(5)
+  for (let trial = 0; trial < 100; trial++) {
+    const gone = 0.02 + 0.96 * random.uniform()
+    const rounds = 1 + Math.floor(random.uniform() * 30)
+    let left = 1
+    for (let i = 1; i <= rounds; i++) {
+      left *= 1 - gone / (i * gone + rounds * (1 - gone))
+      expect(schedules.named('harmonic').keepAt(i / rounds, 1 - gone)).toBeCloseTo(left, 12)
+    }
+    expect(left).toBeCloseTo(1 - gone, 12)
+  }
+})

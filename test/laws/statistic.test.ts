@@ -127,6 +127,34 @@ describe('slopes of a small network', () => {
     )
   })
 
+  // Lubana and Dick 2021 (arXiv 2009.11839): dL = −‖g‖², d‖w‖² = −2 w·g, d²‖w‖² = 2 (‖g‖² + w·Hg) and
+  // d‖g‖² = −2 g·Hg per time.
+  it('tell how loss, norm and gradient change where weights flow down the gradient', async () => {
+    const [batch] = feeds
+    const x = floatData(batch!.x!)
+    const flat = (found: Readonly<Record<string, Tensor>>) =>
+      Float64Array.from(names.flatMap((name) => [...floatData(found[name]!)]))
+    const g = flat(await observed('element-gradient', [batch!]))
+    const flow = flat(await observed('element-gradient-flow', [batch!]))
+    const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, v, i) => sum + v * b[i]!, 0)
+    const down = gradientOf(w, x)
+    const rate = (value: (weights: Float64Array) => number) => {
+      const at = (time: number) => value(w.map((v, i) => v - time * down[i]!))
+      return (at(STEP) - at(-STEP)) / (2 * STEP)
+    }
+    const expectRate = (value: (weights: Float64Array) => number, expected: number) =>
+      expect(Math.abs(rate(value) / expected - 1)).toBeLessThan(1e-3)
+    const slope = (weights: Float64Array) => gradientOf(weights, x)
+    const hg = flow.map((value, i) => value / w[i]!)
+    expectRate((weights) => lossOf(weights, x), -dot(g, g))
+    expectRate((weights) => dot(weights, weights), -2 * dot(w, g))
+    expectRate(
+      (weights) => -2 * dot(weights, slope(weights)),
+      2 * (dot(g, g) + flow.reduce((sum, value) => sum + value, 0)),
+    )
+    expectRate((weights) => dot(slope(weights), slope(weights)), -2 * dot(g, hg))
+  })
+
   it('the second-order expansion per element and per unit', async () => {
     const change = ({ g, hw }: (typeof per)[number], i: number) => w[i]! * (g[i]! - hw[i]! / 2)
     expectClose(
