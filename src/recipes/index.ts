@@ -6,6 +6,7 @@ import { halp } from './halp.ts'
 import { mixed } from './mixed.ts'
 import { patdnn } from './patdnn.ts'
 import type { Recipe } from './recipe.ts'
+import { yolobile, yolobileReweighted } from './yolobile.ts'
 
 /** Every recipe the guided flow can run; the first is its default. */
 export const recipes: Registry<Recipe> = registryOf('recipe', [
@@ -14,4 +15,6 @@ export const recipes: Registry<Recipe> = registryOf('recipe', [
   gradualRecipe,
   admmRecipe,
   patdnn,
+  yolobile,
+  yolobileReweighted,
 ])
