@@ -105,7 +105,7 @@ const accuracy: Check = {
   name: 'equal time',
   claim:
     'Widths chosen by importance and measured time beat equal widths and a budget of arithmetic',
-  check: `ResNet-8 on 4,000 pictures of CIFAR-10, cut once to ${100 * SHARE} % of the time by the price table, ${RECOVERY} epochs of recovery: in the mean at least 1 point above equal widths and 0.3 above the knapsack on arithmetic; measured time within 10 % of the goal`,
+  check: `ResNet-8 on 4,000 pictures of CIFAR-10, cut once to ${Math.round(100 * SHARE)} % of the time by the price table, ${RECOVERY} epochs of recovery: in the mean at least 1 point above equal widths and 0.3 above the knapsack on arithmetic; measured time within 10 % of the goal`,
   async run(lab, seed) {
     const task = firstOf(await lab.task('cifar10-16'), 4000)
     const dense = runPasses(
