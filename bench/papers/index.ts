@@ -1,10 +1,20 @@
 // All papers whose claims are checked, in the order of their specifications.
 import { admmPaper } from './admm.ts'
 import { admmSystematic } from './admm-systematic.ts'
+import { darb } from './darb.ts'
 import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
 import { patdnn } from './patdnn.ts'
+import { patternLibraryPaper } from './pattern-library.ts'
 import { yolobile } from './yolobile.ts'
 
 /** One file per paper adds one line. */
-export const papers: readonly Paper[] = [patdnn, halp, admmPaper, admmSystematic, yolobile]
+export const papers: readonly Paper[] = [
+  patdnn,
+  patternLibraryPaper,
+  darb,
+  halp,
+  admmPaper,
+  admmSystematic,
+  yolobile,
+]

@@ -1,10 +1,12 @@
 // The recipes by name: one line per paper.
 import { type Registry, registryOf } from '../compress/registry.ts'
 import { admmRecipe } from './admm.ts'
+import { darbRecipe } from './darb.ts'
 import { gradualRecipe } from './gradual.ts'
 import { halp } from './halp.ts'
 import { mixed } from './mixed.ts'
 import { patdnn } from './patdnn.ts'
+import { patternLibraryRecipe } from './pattern-library.ts'
 import type { Recipe } from './recipe.ts'
 import { yolobile, yolobileReweighted } from './yolobile.ts'
 
@@ -15,6 +17,8 @@ export const recipes: Registry<Recipe> = registryOf('recipe', [
   gradualRecipe,
   admmRecipe,
   patdnn,
+  patternLibraryRecipe,
+  darbRecipe,
   yolobile,
   yolobileReweighted,
 ])

@@ -16,14 +16,8 @@ export interface MaskedIdea {
   readonly solver: Solver
   /** Which structures a weight of a shape (outputs first) may take; default every one there is. */
   readonly allows?: PlanEvidence['allows']
-  /** What the planned masks become for this model, in a step of its own; default they stay. */
-  readonly refine?: {
-    readonly title: string
-    masks(
-      context: FlowContext,
-      mask: Plan['mask'],
-    ): Promise<{ readonly mask: Plan['mask']; readonly summary: string }>
-  }
+  /** What the planned masks become for this model, weights and levels the same; default they stay. */
+  refine?(context: FlowContext, mask: Plan['mask']): Plan['mask'] | Promise<Plan['mask']>
 }
 
 /** Returns a recipe that leaves widths alone, plans masks by price and sensitivity, and solves for them. */
@@ -65,7 +59,7 @@ async function compress(
     context.note(`No structure runs faster on ${request.target}: nothing was masked`)
     return { ...untouched(original), plan: data.plan, reasons }
   }
-  const mask = await refined(context, data.mask, refine)
+  const mask = refine === undefined ? data.mask : await refine(context, data.mask)
   // Widths stay, so levels are those of the original.
   const start: Progress = { ...untouched(original), plan: { ...data.plan, mask }, reasons }
   const shot: Progress = { ...start, model: maskByMagnitude(original, mask) }
@@ -83,17 +77,4 @@ async function compress(
     mask,
     solver,
   })
-}
-
-async function refined(
-  context: FlowContext,
-  planned: Plan['mask'],
-  refine: MaskedIdea['refine'],
-): Promise<Plan['mask']> {
-  if (refine === undefined) return planned
-  const { data } = await context.steps.run({ name: 'refine', title: refine.title }, async () => {
-    const { mask, summary } = await refine.masks(context, planned)
-    return { data: { mask }, summary }
-  })
-  return data.mask
 }

@@ -21,12 +21,9 @@ export const patdnn: Recipe = maskedRecipe({
   paper: 'https://arxiv.org/abs/2001.00138',
   solver: admm({ share: SHARE }),
   allows: allowsPatterns,
-  refine: {
-    title: 'Choosing patterns',
-    masks: async ({ original }, mask) => {
-      const scores = patternedOf(mask).map((name) => squaresOf(original, name))
-      return withLibrary(mask, scores.length > 0 ? patternLibrary(scores, SHAPES) : [])
-    },
+  refine: ({ original }, mask) => {
+    const scores = patternedOf(mask).map((name) => squaresOf(original, name))
+    return scores.length > 0 ? withLibrary(mask, patternLibrary(scores, SHAPES)) : mask
   },
 })
 
@@ -42,16 +39,12 @@ export function patternedOf(mask: Plan['mask']): string[] {
 }
 
 /** Returns the plan's masks with a library in place of the default one: levels mean the same. */
-export function withLibrary(
-  mask: Plan['mask'],
-  library: readonly number[],
-): { readonly mask: Plan['mask']; readonly summary: string } {
-  const renamed = patternedOf(mask).map((name) => {
+export function withLibrary(mask: Plan['mask'], library: readonly number[]): Plan['mask'] {
+  const named = patternedOf(mask).map((name) => {
     const { structure, level } = mask[name]!
     return [name, { structure: structure.replace('pattern', patternName(library)), level }] as const
   })
-  const summary = library.length === 0 ? 'no 3 × 3 kernels' : patternName(library)
-  return { mask: { ...mask, ...Object.fromEntries(renamed) }, summary }
+  return { ...mask, ...Object.fromEntries(named) }
 }
 
 function squaresOf(model: Model, name: string): FloatTensor {
