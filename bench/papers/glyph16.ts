@@ -32,6 +32,7 @@ export const glyphDescription: ImageDescription = {
   scale: 1 / STEP,
   mean: [ZERO],
   std: [1],
+  fit: 'stretch',
 }
 
 /** Returns as many digits, the same for one seed. */
