@@ -1,7 +1,9 @@
-// Gains: first-order Taylor importance of every unit, from labels or from the model's own distribution.
+// Gains: importance of every unit (first-order Taylor), from labels or from the model's own distribution.
 // Without labels the targets are drawn from what the model predicts (the Fisher information): imitating
 // itself it would have no gradient at all.
 
+import type { Criterion } from '../compress/contracts.ts'
+import { taylor } from '../compress/criteria/taylor.ts'
 import { observe, observer } from '../compress/observe.ts'
 import { criteria, statistics } from '../compress/registry.ts'
 import { scoreUnits, type UnitScores } from '../compress/score.ts'
@@ -26,6 +28,8 @@ export interface GainOptions {
   /** Samples in all (default 2048) and per batch (default 64). */
   readonly samples?: number
   readonly batch?: number
+  /** What units are worth; default first-order Taylor importance. */
+  readonly criterion?: Criterion
 }
 
 const LOSS = 'gains/loss'
@@ -33,14 +37,19 @@ const LABELS = 'gains/labels'
 
 /** Returns the score of every unit of the model, by class. */
 export async function observeGains(model: Model, options: GainOptions): Promise<UnitScores> {
-  const { dataset, engine, lesson, seed, samples = 2048 } = options
+  const { dataset, engine, lesson, seed, samples = 2048, criterion = taylor } = options
   const batch = Math.min(options.batch ?? 64, dataset.length)
   const bound = bindBatch(model, { batch, description: lesson.input })
   const { bindings, input } = bound
   const units = findUnits(bound.model, analyze(bound.model, { bindings }))
   const graph = lossGraph(bound.model, lesson, bindings)
-  const taylor = statistics.named('unit-taylor')
-  const watcher = observer(graph.model, { statistics: [taylor], units, loss: LOSS, bindings })
+  const needs = criterion.unitStatistic ? [criterion.unitStatistic] : criterion.needs
+  const watcher = observer(graph.model, {
+    statistics: needs.map((name) => statistics.named(name)),
+    units,
+    loss: LOSS,
+    bindings,
+  })
   const session = await engine.session(watcher.model, { optimize: 'basic' })
   const own = await engine.session(bound.model, { optimize: 'basic' })
   const random = createRandom(deriveSeed(seed, 'targets of gains'))
@@ -60,7 +69,7 @@ export async function observeGains(model: Model, options: GainOptions): Promise<
   }
   try {
     const observed = await observe(session, watcher, feeds())
-    return scoreUnits(units, criteria.named('taylor'), { model: bound.model, observed })
+    return scoreUnits(units, criterion, { model: bound.model, observed })
   } finally {
     await session.release()
     await own.release()

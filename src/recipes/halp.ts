@@ -1,115 +1,16 @@
 // HALP: latency-constrained channel pruning by an exact knapsack on measured prices, in rounds with recovery.
 // Shen et al. 2022, "Structural Pruning via Latency-Saliency Knapsack" (arXiv 2210.06659).
-import type { UnitScores } from '../compress/score.ts'
-import type { Model } from '../ir/graph.ts'
-import { measuredRatio } from '../profile/whole.ts'
-import { type FlowContext, type Progress, untouched } from './context.ts'
-import { runFlow } from './flow.ts'
-import { observeGains, weightGains } from './gains.ts'
-import { type Narrowed, narrow } from './narrow.ts'
-import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
-import { recover } from './recover.ts'
-import type { ReportProgress } from './steps.ts'
+import { knapsack } from '../compress/allocate/knapsack.ts'
+import { taylor } from '../compress/criteria/taylor.ts'
+import { exponential } from '../compress/schedules/exponential.ts'
+import { narrowingRecipe } from './narrowing.ts'
+import type { Recipe } from './recipe.ts'
 
-/** Rounds of narrowing. HALP takes 30 steps of 40 iterations; four longer ones cost fewer sessions. */
-const ROUNDS = 4
-/** Share of the epochs spent between rounds, before the last recovery. */
-const ROUND_SHARE = 0.3
-/** Aim this much below the budget: predictions and clocks are off by a few percent. */
-const MARGIN = 0.98
-/** A measured miss re-prices and repeats, at most this often. */
-const CORRECTIONS = 3
-
-/** The recipe. */
-export const halp: Recipe = {
+/** Units by first-order importance and price, the same share of the time in every round. */
+export const halp: Recipe = narrowingRecipe({
   name: 'halp',
   paper: 'https://arxiv.org/abs/2210.06659',
-  masks: false,
-  run: (request, onEvent) => runFlow(halp, request, { onEvent, compress }),
-}
-
-interface Round {
-  readonly index: number
-  readonly count: number
-  /** Milliseconds this round narrows to; the last one is the budget less the margin. */
-  readonly targetMs: number
-}
-
-async function compress(context: FlowContext): Promise<Progress> {
-  const { request, wholeMs, budgetMs } = context
-  const { training, epochs = DEFAULT_EPOCHS, seed } = request
-  if (training === undefined)
-    context.note('No data was given: nothing could be recovered, expect a large loss; add --data')
-  const count = training === undefined ? 1 : ROUNDS
-  let progress = untouched(context.original)
-  for (let index = 1; index <= count; index++) {
-    const targetMs = wholeMs * ((budgetMs * MARGIN) / wholeMs) ** (index / count)
-    progress = await narrowTo(context, progress, { index, count, targetMs })
-    const isLast = index === count
-    progress = await recover(context, progress, {
-      name: `recover-${index}`,
-      title: isLast ? 'Recovering accuracy' : `Recovering a little, round ${index} of ${count}`,
-      epochs: epochs * (isLast ? 1 - ROUND_SHARE : ROUND_SHARE / (count - 1)),
-      isLast,
-      seed: seed + 100 * index,
-    })
-  }
-  return progress
-}
-
-async function narrowTo(context: FlowContext, progress: Progress, round: Round): Promise<Progress> {
-  const { index, count } = round
-  const { data, model } = await context.steps.run(
-    { name: `narrow-${index}`, title: `Narrowing, round ${index} of ${count}` },
-    async (report) => {
-      report(0, undefined, 'observing gains')
-      const scores = await gainsOf(context, progress.model, index)
-      const { found, ratio } = await fitToBudget(context, progress, { round, scores, report })
-      const { plan, kept, reasons, model: narrowed, predictedMs } = found
-      const predicted = context.wholeMs / predictedMs
-      return {
-        data: { plan, kept, reasons: { keep: reasons, mask: {} } },
-        model: narrowed,
-        summary: `${ratio.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`,
-      }
-    },
-  )
-  const narrowed = { ...data, model: model!, history: progress.history }
-  context.offer(narrowed)
-  return narrowed
-}
-
-// Plans, times the plan end to end, and plans again with a smaller budget while it misses.
-async function fitToBudget(
-  { original, pricing, wholeMs, bench, table }: FlowContext,
-  progress: Progress,
-  { round, scores, report }: { round: Round; scores: UnitScores; report: ReportProgress },
-): Promise<{ found: Narrowed; ratio: number }> {
-  const plan = (budgetMs: number) =>
-    narrow(progress.model, { scores, pricing, budgetMs, keptBefore: progress.kept })
-  let budgetMs = round.targetMs
-  let found = plan(budgetMs)
-  for (let attempt = 0; ; attempt++) {
-    report((attempt + 1) / (CORRECTIONS + 2), undefined, 'timing the plan')
-    const ratio = await measuredRatio(original, found.model, { bench, table })
-    const measuredMs = wholeMs / ratio
-    // Only the last round must meet the budget; the others are on the way.
-    const isOnTheWay = round.index < round.count
-    if (isOnTheWay || measuredMs <= round.targetMs || attempt === CORRECTIONS)
-      return { found, ratio }
-    budgetMs *= round.targetMs / measuredMs
-    const next = plan(budgetMs)
-    if (next.predictedMs >= found.predictedMs) return { found, ratio }
-    found = next
-  }
-}
-
-async function gainsOf(
-  { request, engine, lesson }: FlowContext,
-  model: Model,
-  round: number,
-): Promise<UnitScores> {
-  const dataset = request.training ?? request.evaluation
-  if (dataset === undefined) return weightGains(model)
-  return observeGains(model, { dataset, engine, lesson, seed: request.seed + round })
-}
+  criterion: taylor,
+  allocator: knapsack,
+  schedule: exponential,
+})

@@ -2,6 +2,7 @@
 import { type Registry, registryOf } from '../compress/registry.ts'
 import { admmRecipe } from './admm.ts'
 import { darbRecipe } from './darb.ts'
+import { gradientFlow } from './gradient-flow.ts'
 import { gradualRecipe } from './gradual.ts'
 import { halp } from './halp.ts'
 import { mixed } from './mixed.ts'
@@ -19,6 +20,7 @@ export const recipes: Registry<Recipe> = registryOf('recipe', [
   patdnn,
   patternLibraryRecipe,
   darbRecipe,
+  gradientFlow,
   yolobile,
   yolobileReweighted,
 ])

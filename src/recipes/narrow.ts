@@ -2,9 +2,8 @@
 
 import { explainPlan } from '../compress/allocate/knapsack.ts'
 import { applyPlan, composeKept } from '../compress/apply.ts'
-import type { AllocationProblem } from '../compress/contracts.ts'
+import type { AllocationProblem, Allocator } from '../compress/contracts.ts'
 import type { Plan } from '../compress/plan.ts'
-import { allocators } from '../compress/registry.ts'
 import { choicesOf, type UnitScores } from '../compress/score.ts'
 import { findUnits, type Kept } from '../compress/units.ts'
 import { analyze } from '../ir/analyze.ts'
@@ -30,6 +29,7 @@ export interface NarrowOptions {
   readonly budgetMs: number
   /** What earlier rounds kept of the original model. */
   readonly keptBefore: Kept
+  readonly allocator: Allocator
 }
 
 /** Channels are taken away in steps of this: the kernels compute four at a time. */
@@ -37,7 +37,7 @@ const GRID = 4
 
 /** Returns the model narrowed to the budget by predicted time, or as far as it goes. */
 export function narrow(model: Model, options: NarrowOptions): Narrowed {
-  const { scores, pricing, budgetMs, keptBefore } = options
+  const { scores, pricing, budgetMs, keptBefore, allocator } = options
   const analysis = analyze(model)
   const units = findUnits(model, analysis)
   const choices = choicesOf(units, scores, { grid: GRID })
@@ -55,7 +55,7 @@ export function narrow(model: Model, options: NarrowOptions): Narrowed {
     price: (plan) => pricing.price(complete(plan)),
     budget: budgetMs,
   }
-  const plan = allocators.named('knapsack').allocate(problem)
+  const plan = allocator.allocate(problem)
   const applied = applyPlan(model, plan, scores, { analysis, units })
   const kept = composeKept(keptBefore, applied.kept)
   return {
