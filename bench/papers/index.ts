@@ -2,6 +2,7 @@
 import { admmPaper } from './admm.ts'
 import { admmSystematic } from './admm-systematic.ts'
 import { darb } from './darb.ts'
+import { gradientFlow } from './gradient-flow.ts'
 import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
 import { patdnn } from './patdnn.ts'
@@ -13,6 +14,7 @@ export const papers: readonly Paper[] = [
   patdnn,
   patternLibraryPaper,
   darb,
+  gradientFlow,
   halp,
   admmPaper,
   admmSystematic,
