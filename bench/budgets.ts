@@ -4,19 +4,15 @@
 // Usage: npm run bench:budgets -- NAME MODEL.onnx --data FOLDER --work FOLDER
 //   --channels 0.73                      keep this share of the multiply-accumulates
 //   --masks pattern/2 --factor 8         so many times fewer weights in the 3×3 convolutions but the first
-//   [--solver gradual|admm|one-shot --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
+//   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { applyPlan } from '../src/compress/apply.ts'
 import type { Choice } from '../src/compress/contracts.ts'
 import type { Plan } from '../src/compress/plan.ts'
-import { allocators, structures } from '../src/compress/registry.ts'
+import { allocators, solvers, structures } from '../src/compress/registry.ts'
 import { choicesOf } from '../src/compress/score.ts'
-import { admm } from '../src/compress/solvers/admm.ts'
-import { gradual } from '../src/compress/solvers/gradual.ts'
-import { oneShot } from '../src/compress/solvers/one-shot.ts'
-import type { Solver } from '../src/compress/solvers/solver.ts'
 import { sparsify } from '../src/compress/sparsify.ts'
 import { findUnits, planShapes } from '../src/compress/units.ts'
 import { augmentFor } from '../src/data/augment.ts'
@@ -59,7 +55,6 @@ const { values: options, positionals } = parseArgs({
     allocator: { type: 'string', default: 'erk' },
     epochs: { type: 'string', default: '12' },
     rate: { type: 'string', default: '0.05' },
-    share: { type: 'string', default: '0.6' },
     seed: { type: 'string', default: '1' },
     threads: { type: 'string', default: '2' },
   },
@@ -215,7 +210,7 @@ async function masked(): Promise<Model> {
   const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
     const trained = await sparsify(original, {
       plan,
-      solver: solverNamed(options.solver),
+      solver: solvers.named(options.solver),
       data: training,
       description: lesson.input,
       engine,
@@ -246,14 +241,6 @@ function choicesAt(weight: string, shape: readonly number[]): Choice[] {
     const kept = squares.reduce((sum, value, i) => sum + value * mask[i]!, 0)
     return { keep, gain: kept / all, mask: { structure: structure.name, level } }
   })
-}
-
-function solverNamed(wanted: string): Solver {
-  const share = Number(options.share)
-  if (wanted === 'gradual') return gradual({ share }) as Solver
-  if (wanted === 'admm') return admm({ share }) as Solver
-  if (wanted === 'one-shot') return oneShot() as Solver
-  throw new Error(`Unknown solver "${wanted}"; there are gradual, admm and one-shot`)
 }
 
 function macsOf(model: Model): number {
