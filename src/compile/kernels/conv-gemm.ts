@@ -9,6 +9,7 @@ import { bytesOfView, flushSubnormals } from '../pack.ts'
 import { type ConstantPart, madeOf } from '../storage.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf, transposedAxes } from './conv-axes.ts'
+import { operandsOf } from './conv-operands.ts'
 import {
   absorb,
   type Epilogue,
@@ -17,9 +18,8 @@ import {
   isHeavy,
   packEpilogue,
 } from './epilogue.ts'
-import { floatsOf } from './floats.ts'
 import { gemmStatements } from './gemm-nest.ts'
-import { packedBytes, packPanels, panelParts, type Panels, planPanels } from './gemm-panels.ts'
+import { type Panels, packedBytes, packPanels, panelParts, planPanels } from './gemm-panels.ts'
 import { type GemmSchedule, gemmSchedules } from './gemm-tiles.ts'
 
 /** Everything about a convolution but the weights. */
@@ -81,24 +81,6 @@ export const convTransposeGemm: Kernel = {
     const problem = { input, output, ...joined.sizes, phases }
     return offersOf(node, context, { problem, weight: joined.at, bias })
   },
-}
-
-/** Returns the shapes and constant data of a convolution of two axes, or why it cannot be computed. */
-export function operandsOf(node: Node, context: OfferContext) {
-  const input = context.type(node.inputs[0]!)
-  if (input.dtype !== 'float32') return `computes float32, not ${input.dtype}`
-  if (input.shape.length !== 4) return `computes two spatial axes, found [${input.shape}]`
-  if (context.type(node.outputs[0]!).shape.some((size) => size === 0)) return 'the output is empty'
-  const weight = context.constant(node.inputs[1]!)
-  const bias = node.inputs[2] ? context.constant(node.inputs[2]) : undefined
-  if (weight === undefined) return 'the weights are not constant'
-  if (node.inputs[2] && bias === undefined) return 'the bias is not constant'
-  return {
-    input: input.shape,
-    weight: weight.shape,
-    data: floatsOf(weight),
-    bias: bias && floatsOf(bias),
-  }
 }
 
 // Groups whose channels do not fill vectors are joined until they do; weights between them are zero.

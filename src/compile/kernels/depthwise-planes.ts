@@ -1,6 +1,6 @@
 // Conv with one input channel per group (+ element-wise) → plane by plane: a sparse network's
 // depthwise layers stay in the layout of its 1×1 layers.
-import { type Node, intOf } from '../../ir/graph.ts'
+import { intOf, type Node } from '../../ir/graph.ts'
 import { convWindow } from '../../ir/ops/conv.ts'
 import type { Kernel, OfferContext, PlacedLayouts } from '../kernel.ts'
 import { CHW, chw } from '../layout.ts'
@@ -9,8 +9,8 @@ import { madeOf } from '../storage.ts'
 import { at, get, loadSplat, loop, madd, set, shift } from '../tile/build.ts'
 import type { TileExpr, TileFunction, TileStatement } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
+import { operandsOf } from './conv-operands.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
-import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
 import { loadEvery, overlaps, planeTiles } from './plane-tiles.ts'
 
@@ -73,23 +73,17 @@ interface Problem {
 }
 
 function problemOf(node: Node, context: OfferContext): Problem | string {
-  const { dtype, shape: input } = context.type(node.inputs[0]!)
-  if (dtype !== 'float32') return `computes float32, not ${dtype}`
-  if (input.length !== 4) return `computes two spatial axes, found [${input}]`
-  const output = context.type(node.outputs[0]!).shape
-  if (output.some((size) => size === 0)) return 'the output is empty'
-  const weight = context.constant(node.inputs[1]!)
-  const bias = node.inputs[2] ? context.constant(node.inputs[2]) : undefined
-  if (weight === undefined) return 'the weights are not constant'
-  if (node.inputs[2] && bias === undefined) return 'the bias is not constant'
+  const found = operandsOf(node, context)
+  if (typeof found === 'string') return found
+  const { input, output, weight, data, bias } = found
   const channels = input[1]!
-  if (intOf(node, 'group', 1) !== channels || weight.shape[0] !== channels || channels === 1)
+  if (intOf(node, 'group', 1) !== channels || weight[0] !== channels || channels === 1)
     return 'not one output per input channel'
-  const window = convWindow(node, input, weight.shape)
+  const window = convWindow(node, input, weight)
   const [y, x] = [convolutionAxis(window, 0), convolutionAxis(window, 1)]
   if (x.inStep > 2) return `computes strides 1 and 2 along rows, not ${x.inStep}`
   if (y.taps * x.taps > TAP_LIMIT) return `unrolls up to ${TAP_LIMIT} taps, not ${y.taps * x.taps}`
-  return { input, output, y, x, weight: floatsOf(weight), bias: bias && floatsOf(bias) }
+  return { input, output, y, x, weight: data, bias }
 }
 
 function emit(

@@ -17,6 +17,7 @@ import { CHW, chw, chwGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
 import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
+import { operandsOf } from './conv-operands.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
@@ -52,24 +53,18 @@ interface Problem {
 }
 
 function problemOf(node: Node, context: OfferContext): Problem | string {
-  const { dtype, shape: input } = context.type(node.inputs[0]!)
-  if (dtype !== 'float32') return `computes float32, not ${dtype}`
-  if (input.length !== 4) return `computes two spatial axes, found [${input}]`
-  const output = context.type(node.outputs[0]!).shape
-  if (output.some((size) => size === 0)) return 'the output is empty'
-  const weight = context.constant(node.inputs[1]!)
-  const bias = node.inputs[2] ? context.constant(node.inputs[2]) : undefined
-  if (weight === undefined) return 'the weights are not constant'
-  if (node.inputs[2] && bias === undefined) return 'the bias is not constant'
-  const window = convWindow(node, input, weight.shape)
+  const found = operandsOf(node, context)
+  if (typeof found === 'string') return found
+  const { input, output, tensor, weight, bias } = found
+  const window = convWindow(node, input, weight)
   const [y, x] = [convolutionAxis(window, 0), convolutionAxis(window, 1)]
   if (x.inStep > 2) return `computes strides 1 and 2 along rows, not ${x.inStep}`
   const groups = intOf(node, 'group', 1)
-  const rows = rowsOf(weight, groups)
+  const rows = rowsOf(tensor, groups)
   if (typeof rows === 'string') return rows
-  const weights = sparseWeights(weight, { key: `${groups} groups`, rows })
+  const weights = sparseWeights(tensor, { key: `${groups} groups`, rows })
   if (typeof weights === 'string') return weights
-  return { input, output, y, x, weights, bias: bias && floatsOf(bias) }
+  return { input, output, y, x, weights, bias }
 }
 
 // The weights of each output over all input channels: of other groups they are zero.

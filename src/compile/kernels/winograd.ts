@@ -8,13 +8,13 @@ import type { Kernel, Offer } from '../kernel.ts'
 import { nhwc } from '../layout.ts'
 import { flushSubnormals } from '../pack.ts'
 import { type ConstantPart, madeOf } from '../storage.ts'
-import { operandsOf } from './conv-gemm.ts'
+import { operandsOf } from './conv-operands.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import {
   BAND_TILES,
   emitWinograd,
-  planWinograd,
   POSITIONS,
+  planWinograd,
   type WinogradProblem,
 } from './winograd-nest.ts'
 
