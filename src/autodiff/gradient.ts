@@ -7,7 +7,7 @@ import { findOp } from '../ir/ops/index.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import { didYouMean, ModelError, OptionError } from '../util/errors.ts'
 import { isFloat, ReverseWalk } from './reverse-walk.ts'
-import { weightsToInputs } from './weight-inputs.ts'
+import { inputsToWeights, weightsToInputs } from './weight-inputs.ts'
 
 /** What to differentiate. At least one of `loss` and `cotangents` is given. */
 export interface GradientOptions {
@@ -63,8 +63,10 @@ export interface GradientModel {
 export function gradient(model: Model, options: GradientOptions): GradientModel {
   const { loss, cotangents = {}, wrt, bindings = {} } = options
   checkRequest(model, options)
-  const base = weightsToInputs(model, inputsOf(model, options))
-  const b = forwardGraph(base, bindings)
+  const inputs = inputsOf(model, options)
+  // What is differentiated by is no known number meanwhile: an expansion would compute with a copy of it.
+  const fixed = constantsIn(model, wrt).filter((name) => !inputs.includes(name))
+  const b = forwardGraph(weightsToInputs(model, [...inputs, ...fixed]), bindings)
   for (const name of wrt) requireFloat(b, model.graph, name)
   const walk = new ReverseWalk(b, wrt)
   if (loss !== undefined) walk.add(loss, lossSeed(b, loss))
@@ -82,7 +84,8 @@ export function gradient(model: Model, options: GradientOptions): GradientModel 
     ...Object.values(gradients),
   ]
   const unreached = wrt.filter((name) => walk.full(name) === undefined)
-  return { model: withoutUnused(b.build([...new Set(outputs)])), gradients, unreached }
+  const built = inputsToWeights(b.build([...new Set(outputs)]), model, fixed)
+  return { model: withoutUnused(built), gradients, unreached }
 }
 
 // The forward graph; an op that knows only simpler ops, not its gradient, is written in those.
@@ -136,9 +139,12 @@ function checkRequest(
 
 function inputsOf(model: Model, { weightsAsInputs = false, wrt }: GradientOptions): string[] {
   if (weightsAsInputs === false) return []
-  if (weightsAsInputs !== true) return [...weightsAsInputs]
-  const constants = new Set(model.graph.constants.map((value) => value.name))
-  return wrt.filter((name) => constants.has(name))
+  return weightsAsInputs === true ? constantsIn(model, wrt) : [...weightsAsInputs]
+}
+
+function constantsIn({ graph }: Model, names: readonly string[]): string[] {
+  const constants = new Set(graph.constants.map((value) => value.name))
+  return [...new Set(names)].filter((name) => constants.has(name))
 }
 
 function lossSeed(b: GraphBuilder, loss: string): string {

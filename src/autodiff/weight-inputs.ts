@@ -1,4 +1,4 @@
-// Constants → graph inputs of the same name, so that a store feeds them at every run.
+// Constants → graph inputs of the same name, so that a store feeds them at every run; and back.
 import type { Model } from '../ir/graph.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
 
@@ -25,6 +25,25 @@ export function weightsToInputs(model: Model, names: readonly string[]): Model {
         ...graph.constants.filter(({ name }) => moved.has(name) && !taken.has(name)),
       ],
       constants: graph.constants.filter((value) => !moved.has(value.name)),
+    },
+  }
+}
+
+/** Returns a model that came of `from` by `weightsToInputs` and additions, with the named inputs constants again. */
+export function inputsToWeights(model: Model, from: Model, names: readonly string[]): Model {
+  if (names.length === 0) return model
+  const back = new Set(names)
+  const wereInputs = new Set(from.graph.inputs.map((value) => value.name))
+  const weights = model.weights.copy()
+  for (const name of names) weights.set(name, from.weights.get(name))
+  const { graph } = model
+  return {
+    ...model,
+    weights,
+    graph: {
+      ...graph,
+      inputs: graph.inputs.filter(({ name }) => !back.has(name) || wereInputs.has(name)),
+      constants: [...from.graph.constants.filter(({ name }) => back.has(name)), ...graph.constants],
     },
   }
 }

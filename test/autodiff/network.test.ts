@@ -272,6 +272,40 @@ describe('gradient()', () => {
     expect(model.graph.nodes.map(({ op }) => op)).not.toContain('GroupNormalization')
   })
 
+  it('reaches the weights of a recurrent cell alike as constants and as inputs', async () => {
+    const b = new GraphBuilder()
+    const waves = (shape: number[]) => {
+      const size = shape.reduce((a, n) => a * n, 1)
+      return floats(
+        shape,
+        Float32Array.from({ length: size }, (_, i) => Math.sin(i)),
+      )
+    }
+    b.input('x', 'float32', [3, 1, 2])
+    const weights = { W: waves([1, 12, 2]), R: waves([1, 12, 3]), B: waves([1, 24]) }
+    for (const [name, value] of Object.entries(weights)) b.constant(value, name)
+    const y = b.op('LSTM', ['x', 'W', 'R', 'B'], { hidden_size: int(3) })
+    b.output(b.op('ReduceSum', [b.op('Mul', [y, y])], { keepdims: int(0) }), 'loss')
+    const found = await Promise.all(
+      [false, true].map(async (weightsAsInputs) => {
+        const options = { loss: 'loss', wrt: ['W', 'R', 'B'], weightsAsInputs }
+        const { model, gradients, unreached } = gradient(b.build(), options)
+        expect(unreached).toEqual([])
+        expect(model.graph.inputs.length).toBe(weightsAsInputs ? 4 : 1)
+        const session = await engine.session(model)
+        const feeds = weightsAsInputs ? weights : {}
+        const out = await session.run({ x: waves([3, 1, 2]), ...feeds })
+        await session.release()
+        return options.wrt.flatMap((name) => Array.from(floatData(out[gradients[name]!]!)))
+      }),
+    )
+    // Engines fold constants in an order of their own.
+    found[0]!.forEach((value, i) => {
+      expect(value).toBeCloseTo(found[1]![i]!, 5)
+    })
+    expect(found[0]!.some((value) => Math.abs(value) > 1e-3)).toBe(true)
+  })
+
   it('adds every use of an embedding row, also where threads could meet', async () => {
     const [uses, rows, width] = [20_000, 3, 4]
     const b = new GraphBuilder()
