@@ -27,9 +27,9 @@ import { clean, deploy, runPasses } from '../src/passes/index.ts'
 import { deviceFacts } from '../src/profile/device.ts'
 import { Workbench } from '../src/profile/prepare.ts'
 import { compareEverywhere } from '../src/recipes/compare-everywhere.ts'
-import { type FlowContext, type Progress, untouched } from '../src/recipes/context.ts'
+import { type Progress, untouched } from '../src/recipes/context.ts'
 import { observeGains } from '../src/recipes/gains.ts'
-import { recover } from '../src/recipes/recover.ts'
+import { type Recovering, recover } from '../src/recipes/recover.ts'
 import { Steps } from '../src/recipes/steps.ts'
 import { judgeFor, lessonFor } from '../src/recipes/teach.ts'
 import { floatData, sizeOf } from '../src/tensor/tensor.ts'
@@ -141,7 +141,8 @@ console.log(`wrote ${written}`)
 
 /** Rounds of scores, knapsack, cut and recovery until the share of the arithmetic is left. */
 async function narrowed(share: number): Promise<Model> {
-  const context = { request: { training, seed }, original, lesson, engine, steps } as FlowContext
+  const offer = () => undefined
+  const context: Recovering = { request: { training }, original, lesson, engine, steps, offer }
   let progress: Progress = untouched(original)
   for (let index = 1; index <= ROUNDS; index++) {
     const isLast = index === ROUNDS

@@ -13,7 +13,13 @@ import { cosine, warmUp } from '../train/schedules.ts'
 import { type Trained, train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
 import { zerosOf } from './masking.ts'
+import type { CompressRequest } from './recipe.ts'
 import { hasNorms, renorm } from './renorm.ts'
+
+/** What of a flow a stretch of training uses. */
+export type Recovering = Pick<FlowContext, 'original' | 'lesson' | 'engine' | 'steps' | 'offer'> & {
+  readonly request: Pick<CompressRequest, 'training' | 'signal'>
+}
 
 /** One stretch of training. */
 export interface Recovery {
@@ -40,7 +46,7 @@ const CAUTIOUS_RATE = 0.002
  * the best so far.
  */
 export async function recover(
-  context: FlowContext,
+  context: Recovering,
   progress: Progress,
   { name, title, epochs, isLast, seed, mask, solver = gradual() }: Recovery,
 ): Promise<Progress> {
@@ -102,14 +108,14 @@ export async function recover(
 }
 
 /** Returns the model with norms put back where an export folded them, and their statistics measured anew. */
-export async function settle(context: FlowContext, model: Model, seed: number): Promise<Model> {
+export async function settle(context: Recovering, model: Model, seed: number): Promise<Model> {
   const { training } = context.request
   if (training === undefined) return model
   const source = sourceOf(context, training, seed)
   return recalibrateBatchNorm(await renorm(model, source), source)
 }
 
-function sourceOf({ lesson, engine }: FlowContext, dataset: Dataset, seed: number) {
+function sourceOf({ lesson, engine }: Recovering, dataset: Dataset, seed: number) {
   const { input } = lesson
   const augment = input.kind === 'image' ? augmentFor(dataset, input.width) : undefined
   return { dataset, description: input, engine, seed, ...(augment && { augment }) }
