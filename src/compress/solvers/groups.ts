@@ -1,6 +1,6 @@
 // What penalties on groups share: the energy of each group, and a pull on its weights.
 import { kthLargest } from '../../tensor/largest.ts'
-import type { ByWeight, Partition, SolverRun } from './solver.ts'
+import type { ByWeight, Partition, SolverRun, Target } from './solver.ts'
 
 /** Σ w² of every group. */
 export function energies({ count, of }: Partition, weights: ByWeight): Float64Array {
@@ -58,6 +58,19 @@ export function medianEnergies({ targets, weights }: SolverRun): number[][] {
 /** The median; 0 of nothing. Linear time. */
 export function medianOf(values: Float64Array): number {
   return values.length === 0 ? 0 : kthLargest(values.slice(), (values.length + 1) >> 1)
+}
+
+/** How many groups of every partition of a target its masks would keep now, at least in part. */
+export function keptGroups(target: Target, { score }: Pick<SolverRun, 'score'>): number[] {
+  const scores = target.weights.map((name) => [name, score(name, target)] as const)
+  const masks = target.project(Object.fromEntries(scores))
+  return target.partitions.map(({ count, of }) => {
+    const alive = new Uint8Array(count)
+    for (const [name, group] of Object.entries(of))
+      for (let i = 0; i < group.length; i++)
+        if (group[i]! >= 0 && masks[name]?.[i] !== 0) alive[group[i]!] = 1
+    return alive.reduce((sum, bit) => sum + bit, 0)
+  })
 }
 
 /**

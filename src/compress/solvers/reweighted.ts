@@ -1,15 +1,19 @@
 // Reweighted: λ Σ α_g ‖w_g‖² with α_g = 1 ÷ (‖w_g‖² + ε), renewed now and then. A surviving group costs
 // about λ whatever its size, so the penalty counts groups. BLK-REW, Ma et al. 2020 (arXiv 2001.08357).
+import { kthLargest } from '../../tensor/largest.ts'
 import { OptionError } from '../../util/errors.ts'
-import { aliveShare, energies, medianEnergies, pullInPlace } from './groups.ts'
+import { aliveShare, energies, keptGroups, medianEnergies, pullInPlace } from './groups.ts'
 import type { Solver, SolverRun } from './solver.ts'
 import { reachOf } from './strength.ts'
 
 /** Settings of `reweighted`. */
 export interface ReweightedOptions {
-  /** How many times a median group would shrink e-fold by the penalty alone within its part of the run. */
+  /**
+   * How many times over the penalty alone would bring the plan's strongest loser to zero in what is left
+   * of its part of the run; λ grows from round to round while losers resist.
+   */
   readonly pull?: number
-  /** λ itself, in place of `pull`. */
+  /** λ itself, in place of `pull`: a group of curvature h goes where ‖w‖² < 8λ ÷ h. */
   readonly lambda?: number
   /** ε as a part of the median energy that groups start with. */
   readonly epsilon?: number
@@ -29,13 +33,15 @@ export interface ReweightedData {
   readonly round: number
   /** Median energy of the groups at the start, by target and partition. */
   readonly medians: readonly (readonly number[])[]
+  /** λ by target and partition. */
+  readonly prices: readonly (readonly number[])[]
   /** Σ α_g ‖w_g‖² when α was last renewed, with the α before: the number of groups that are left. */
   readonly penalty: number
 }
 
 /** Returns the solver. */
 export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedData> {
-  const { pull = 3, lambda, epsilon = 1e-3, rounds = 4, share = 0.5, emerge = 0 } = options
+  const { pull = 2, lambda, epsilon = 1e-3, rounds = 4, share = 0.5, emerge = 0 } = options
   if (!(rounds >= 1)) throw new OptionError(`rounds must be at least 1, found ${rounds}`)
   // Returns Σ α ‖w‖² by the α before.
   const renew = (
@@ -55,6 +61,19 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
     })
     return penalty
   }
+  const pricesOf = (run: SolverRun, before?: ReweightedData['prices']): number[][] =>
+    run.targets.map((target, t) => {
+      if (lambda !== undefined) return target.partitions.map(() => lambda)
+      // d‖w‖² = −4λ per unit of learning rate, whatever ‖w‖.
+      const reach = 4 * reachLeft(run)
+      const kept = keptGroups(target, run)
+      return target.partitions.map((partition, p) => {
+        if (kept[p]! >= partition.count) return 0
+        const loser = kthLargest(energies(partition, run.weights), kept[p]! + 1)
+        // What is gone has to be held there: λ never falls.
+        return Math.max(before?.[t]?.[p] ?? 0, (pull * loser) / reach)
+      })
+    })
   return {
     name: 'reweighted',
     paper: 'https://arxiv.org/abs/2001.08357',
@@ -65,14 +84,12 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
       const tensors: Record<string, Float32Array> = {}
       const medians = medianEnergies(run)
       renew(run, tensors, medians)
-      return { data: { round: 0, medians, penalty: 0 }, tensors }
+      return { data: { round: 0, medians, prices: pricesOf(run), penalty: 0 }, tensors }
     },
-    adjust(run, { data: { medians }, tensors }, gradients) {
-      const { targets, weights, rate } = run
+    adjust({ targets, weights, rate }, { data: { prices }, tensors }, gradients) {
       targets.forEach((target, t) => {
         target.partitions.forEach((partition, p) => {
-          const price = lambda ?? (pull * medians[t]![p]!) / (2 * reachOf(run))
-          const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * price * alpha)
+          const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * prices[t]![p]! * alpha)
           pullInPlace(partition, strength, { weights, gradients, rate })
         })
       })
@@ -81,7 +98,7 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
       const round = Math.floor((run.step * rounds) / run.steps)
       if (round === data.round) return undefined
       const penalty = renew(run, tensors, data.medians)
-      return { data: { ...data, round, penalty } }
+      return { data: { ...data, round, prices: pricesOf(run, data.prices), penalty } }
     },
     restarts: (steps) => [steps],
     finish: ({ targets, weights }, { data }) =>
@@ -96,4 +113,10 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
             ),
           },
   }
+}
+
+// A rate that has fallen goes on falling: what is left is reached from where it stands.
+function reachLeft({ step, steps, rate, peakRate }: SolverRun): number {
+  const left = (steps - step) / steps
+  return reachOf({ steps, peakRate: rate > 0 ? rate : peakRate }, left)
 }

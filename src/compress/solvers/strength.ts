@@ -9,7 +9,10 @@ const MOMENTUM_GAIN = 10
  * How far a constant gradient of 1 would take a weight within a part of the solver's steps at the peak
  * rate: what strengths of penalties are divided by, so that short runs and long ones behave alike.
  */
-export function reachOf({ steps, peakRate }: SolverRun, part = 1): number {
+export function reachOf(
+  { steps, peakRate }: Pick<SolverRun, 'steps' | 'peakRate'>,
+  part = 1,
+): number {
   return MOMENTUM_GAIN * peakRate * steps * part || 1
 }
 
