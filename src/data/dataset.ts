@@ -1,5 +1,13 @@
 // Dataset: samples read one at a time, and batches of them in a seeded order that can be resumed.
-import { arrayOf, bytesPerElement, type Tensor } from '../tensor/tensor.ts'
+import {
+  arrayOf,
+  bytesPerElement,
+  type FloatTensor,
+  floatData,
+  floats,
+  sizeOf,
+  type Tensor,
+} from '../tensor/tensor.ts'
 import { DataError, OptionError } from '../util/errors.ts'
 import { createRandom, deriveSeed } from '../util/random.ts'
 import { type Augment, augmentSample } from './augment.ts'
@@ -13,6 +21,8 @@ export interface Dataset {
   readonly length: number
   /** True when every sample has a label. */
   readonly labelled: boolean
+  /** True when every sample has a target. */
+  readonly targeted?: boolean
   /** Class names by label, where known. */
   readonly classes?: readonly string[]
   /** Size of every image, where all are alike. */
@@ -30,6 +40,8 @@ export interface Batch {
   readonly input: Tensor
   /** Class indices; undefined where the dataset has none. */
   readonly labels: Int32Array | undefined
+  /** `[n, …]`; undefined where the dataset has none. Zeros for padding. */
+  readonly targets: FloatTensor | undefined
   /** Position of each sample in the dataset. */
   readonly indices: Int32Array
 }
@@ -114,6 +126,7 @@ async function stack(
   const random = createRandom(deriveSeed(seed, `augmentation of epoch ${epoch} batch ${position}`))
   const labels = dataset.labelled ? new Int32Array(size).fill(-1) : undefined
   let input: Tensor | undefined
+  let targets: FloatTensor | undefined
   let length = 0
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i]!
@@ -130,9 +143,21 @@ async function stack(
       throw new DataError(`Sample ${index} of "${dataset.name}": ${error.message}`)
     }
     if (labels !== undefined) labels[i] = labelOf(dataset, index, sample)
+    if (dataset.targeted) {
+      const target = targetOf(dataset, index, sample)
+      const count = sizeOf(target.shape)
+      targets ??= floats([size, ...target.shape], new Float32Array(size * count))
+      checkAlike(targets, target)
+      floatData(targets).set(floatData(target), i * count)
+    }
   }
   repeatLast(input!, indices.length, length)
-  return { input: input!, labels, indices }
+  return { input: input!, labels, targets, indices }
+}
+
+function targetOf({ name }: Dataset, index: number, { target }: Sample): FloatTensor {
+  if (target !== undefined) return target
+  throw new DataError(`Sample ${index} of "${name}" has no target, others have`)
 }
 
 function checkAlike(batch: Tensor, sample: Pick<Tensor, 'dtype' | 'shape'>): void {

@@ -1,5 +1,5 @@
 // Sample: one example of a dataset, an image or a tensor.
-import type { Tensor } from '../tensor/tensor.ts'
+import type { FloatTensor, Tensor } from '../tensor/tensor.ts'
 
 /** An image: 8-bit planes `[c, h, w]`, gray or R, G, B. */
 export interface ImageSample {
@@ -9,6 +9,8 @@ export interface ImageSample {
   readonly channels: 1 | 3
   readonly pixels: Uint8Array
   readonly label?: number
+  /** What the model should answer, without batch axis, where a class does not say it. */
+  readonly target?: FloatTensor
 }
 
 /** A tensor without batch axis, fed as it is. */
@@ -16,6 +18,8 @@ export interface TensorSample {
   readonly kind: 'tensor'
   readonly tensor: Tensor
   readonly label?: number
+  /** What the model should answer, without batch axis, where a class does not say it. */
+  readonly target?: FloatTensor
 }
 
 /** One example; `label` is the class index where it is known. */

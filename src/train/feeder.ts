@@ -1,4 +1,4 @@
-// What a training step is fed: batches in a seeded order, one-hot labels, and the teacher's outputs.
+// What a training step is fed: batches in a seeded order, one-hot labels, the teacher's outputs or targets.
 import { type Batch, batchCount, batches } from '../data/dataset.ts'
 import type { Tensors } from '../exec/engine.ts'
 import { floats } from '../tensor/tensor.ts'
@@ -37,25 +37,38 @@ export async function openFeeder(request: TrainRequest, graph: StepGraph): Promi
 
 async function feedsOf(
   batch: Batch,
-  { input, labels, teacher: taught, classes }: StepGraph,
+  { input, labels, teacher: taught, classes, model }: StepGraph,
   teacher: Teacher | undefined,
 ): Promise<Tensors> {
+  const shapes = Object.fromEntries(model.graph.inputs.map(({ name, shape }) => [name, shape]))
   const feeds: Record<string, Tensors[string]> = { [input]: batch.input }
   if (labels !== undefined) feeds[labels] = oneHot(batch.labels!, classes)
-  if (teacher !== undefined) {
-    const outputs = await teacher.outputs(batch)
-    for (const [output, name] of Object.entries(taught)) feeds[name] = outputs[output]!
-  }
+  const outputs = await teacher?.outputs(batch)
+  for (const [output, name] of Object.entries(taught))
+    feeds[name] =
+      outputs === undefined ? targetsFor(output, batch, shapes[name]!) : outputs[output]!
   return feeds
+}
+
+function targetsFor(
+  output: string,
+  { targets }: Batch,
+  expected: readonly (number | string)[] | undefined,
+): Tensors[string] {
+  const [, ...shape] = targets!.shape
+  if (`${shape}` === `${expected?.slice(1)}`) return targets!
+  throw new DataError(
+    `The samples have targets of the shape [${shape}], "${output}" has [${expected?.slice(1)}]`,
+  )
 }
 
 async function openTeacher(
   { loss, teacher, engine, description, data, augment, batch, steps }: TrainRequest,
   graph: StepGraph,
 ): Promise<Teacher | undefined> {
-  if (!loss.needs.teacher) return undefined
+  if (!loss.needs.teacher || teacher === undefined) return undefined
   const repeats = steps > 1.5 * batchCount(data, { batch, rest: 'drop' })
-  return createTeacher(teacher!, {
+  return createTeacher(teacher, {
     engine,
     description,
     batch,

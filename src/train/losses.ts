@@ -9,7 +9,7 @@ export interface LossInputs {
   readonly output: string
   /** Probabilities of the true classes `[n, classes]`, where the loss needs labels. */
   readonly labels: string | undefined
-  /** What the teacher gives for the same batch, of the output's shape, where the loss needs it. */
+  /** What the teacher gives for the same batch, or the samples' own targets, of the output's shape, where the loss needs it. */
   readonly teacher: string | undefined
 }
 

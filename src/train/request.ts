@@ -78,7 +78,7 @@ export interface TrainOptions {
   readonly engine: Engine
   /** Default cross-entropy with the labels. */
   readonly loss?: Loss
-  /** The model whose outputs are imitated, where the loss needs one. */
+  /** The model whose outputs are imitated, where the loss needs one; default the targets of the samples. */
   readonly teacher?: Model
   /** Default SGD with momentum 0.9 and weight decay 1e-4. */
   readonly optimizer?: Optimizer
@@ -137,7 +137,7 @@ export function completeRequest(options: TrainOptions): TrainRequest {
 }
 
 function checkRequest(options: TrainOptions, loss: Loss, batch: number): void {
-  const { data, description, teacher, steps, epochs } = options
+  const { data, description, teacher, steps, epochs, augment } = options
   checkSize(data, description)
   if ((steps === undefined) === (epochs === undefined))
     throw new OptionError('Give exactly one of steps and epochs')
@@ -145,8 +145,12 @@ function checkRequest(options: TrainOptions, loss: Loss, batch: number): void {
     throw new DataError(
       `"${data.name}" has no labels, which the loss "${loss.name}" needs; use a teacher and distillation`,
     )
-  if (loss.needs.teacher && teacher === undefined)
-    throw new OptionError(`The loss "${loss.name}" needs a teacher`)
+  if (loss.needs.teacher && teacher === undefined && !data.targeted)
+    throw new OptionError(`The loss "${loss.name}" needs a teacher, or samples with targets`)
+  if (loss.needs.teacher && teacher === undefined && augment !== undefined)
+    throw new OptionError(
+      `Augmentation would move the samples of "${data.name}" away from their targets; leave it off`,
+    )
   if (data.length < batch)
     throw new DataError(
       `"${data.name}" has ${data.length} samples, fewer than a batch of ${batch}; use a smaller batch`,
