@@ -42,6 +42,8 @@ const published: Readonly<Record<string, { parameters: number; gigaMacs?: number
   'se-resnet18': { parameters: 11_778_592 },
   vit: { parameters: 5_717_416 - 192 },
   mixer: { parameters: 18_528_264 },
+  // Caffe's examples/mnist
+  lenet5: { parameters: 431_080 },
   // milesial/Pytorch-UNet with two classes
   unet: { parameters: 31_037_698 },
 }

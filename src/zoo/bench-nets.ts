@@ -1,5 +1,5 @@
 // The small networks that checks of papers run on: minutes of training on a laptop's processor.
-import { int, type Model } from '../ir/graph.ts'
+import { int, intList, type Model } from '../ir/graph.ts'
 import { lstmText } from './lstm-text.ts'
 import { Network } from './network.ts'
 import { resnetCifar } from './resnet-cifar.ts'
@@ -19,9 +19,44 @@ export function lenetLite(seed = 0, kernel = 5): Model {
   return net.score(net.relu('fc.relu', net.linear('fc', flat, 64)), 64, 10)
 }
 
+/** Returns LeNet-5 as Caffe has it, `image` [batch, 1, 28, 28] → `logits` [batch, 10]: conv 20, conv 50, 500, 10; 431,080 parameters. */
+export function lenet5(seed = 0): Model {
+  const net = new Network(seed)
+  let value = net.image(28, 1)
+  for (const [index, [from, to]] of [[1, 20] as const, [20, 50] as const].entries()) {
+    const name = `conv${index + 1}`
+    const weight = net.normal(`${name}.weight`, [to, from, 5, 5], Math.sqrt(1 / (from * 25)))
+    const bias = net.filled(`${name}.bias`, [to], 0)
+    value = net.node(name, 'Conv', [value, weight, bias], { kernel_shape: intList([5, 5]) })
+    value = net.maxPool(`${name}.pool`, value, { kernel: 2, stride: 2 })
+  }
+  const flat = net.node('flat', 'Flatten', [value], { axis: int(1) })
+  return net.score(net.relu('fc.relu', net.linear('fc', flat, 500)), 500, 10)
+}
+
 /** Returns ResNet-8-thin (8, 16, 32 channels) for pictures of 16 × 16 or another side. */
 export function resnet8Thin(seed = 0, size = 16): Model {
   return resnetCifar({ blocks: 1, widths: [8, 16, 32], size, seed })
+}
+
+/**
+ * Returns a detector of one shot, `image` [batch, 3, 96, 96] → `logits` [batch, 7, 8, 8]: three classes, place
+ * and sides of a box for every cell of a grid; 16, 32, 48 and 48 channels.
+ */
+export function detectorTiny(seed = 0): Model {
+  const net = new Network(seed)
+  const layers = [
+    { from: 3, to: 16, kernel: 4, stride: 4 },
+    { from: 16, to: 32, kernel: 3, stride: 3 },
+    { from: 32, to: 48, kernel: 3, stride: 1 },
+    { from: 48, to: 48, kernel: 3, stride: 1 },
+  ]
+  let value = net.image(96)
+  layers.forEach((shape, i) => {
+    value = net.relu(`conv${i + 1}.relu`, net.conv(`conv${i + 1}`, value, shape))
+  })
+  const head = { from: 48, to: 7, kernel: 1, stride: 1 }
+  return net.finish(net.bareConv('logits', value, head, { bias: true }))
 }
 
 /** Returns ViT-tiny `image` [batch, 3, 16, 16] → `logits` [batch, 10]: patches of 4, width 32, 4 blocks, 4 heads. */

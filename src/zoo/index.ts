@@ -1,6 +1,15 @@
 // All networks of the zoo: small ones for tests and sketches, and the sizes that papers report.
 import type { Model } from '../ir/graph.ts'
-import { charLstm, glyphNet, lenetLite, mobilenetLite, resnet8Thin, vitTiny } from './bench-nets.ts'
+import {
+  charLstm,
+  detectorTiny,
+  glyphNet,
+  lenet5,
+  lenetLite,
+  mobilenetLite,
+  resnet8Thin,
+  vitTiny,
+} from './bench-nets.ts'
 import { convnext } from './convnext.ts'
 import { densenet } from './densenet.ts'
 import { googlenet } from './googlenet.ts'
@@ -124,6 +133,7 @@ export const zoo: readonly ZooEntry[] = [
       }),
   },
   { name: 'lenet-lite', small: lenetLite },
+  { name: 'lenet5', small: lenet5, reference: () => lenet5() },
   { name: 'resnet8-thin', small: resnet8Thin },
   { name: 'vit-tiny', small: vitTiny },
   {
@@ -132,5 +142,6 @@ export const zoo: readonly ZooEntry[] = [
     reference: () => charLstm(),
   },
   { name: 'mobilenet-lite', small: mobilenetLite },
+  { name: 'detector-tiny', small: detectorTiny },
   { name: 'glyph', small: glyphNet },
 ]

@@ -12,16 +12,26 @@ export interface ResnetOptions {
   readonly classes?: number
   /** Side of the square input. */
   readonly size?: number
+  /** Channels of the input. */
+  readonly channels?: number
   /** Of the initial weights (He et al., Delving Deep into Rectifiers, 2015). */
   readonly seed?: number
 }
 
-/** Returns a residual network `image` [batch, 3, size, size] → `logits` [batch, classes] with projection shortcuts. */
+/** Returns a residual network `image` [batch, channels, size, size] → `logits` [batch, classes] with projection shortcuts. */
 export function resnetCifar(options: ResnetOptions = {}): Model {
-  const { blocks = 1, widths = [16, 32, 64], classes = 10, size = 32, seed = 0 } = options
+  const {
+    blocks = 1,
+    widths = [16, 32, 64],
+    classes = 10,
+    size = 32,
+    channels = 3,
+    seed = 0,
+  } = options
   const net = new Network(seed)
   let from = widths[0]!
-  let value = net.conv('stem', net.image(size), { from: 3, to: from, kernel: 3, stride: 1 })
+  const image = net.image(size, channels)
+  let value = net.conv('stem', image, { from: channels, to: from, kernel: 3, stride: 1 })
   value = net.relu('stem.relu', value)
   widths.forEach((to, stage) => {
     for (let block = 0; block < blocks; block++) {
