@@ -1,6 +1,6 @@
 // Runs a tile function both ways: through the interpreter and as WebAssembly.
 import { emitModule } from '../../src/compile/emit/wasm.ts'
-import { interpret } from '../../src/compile/tile/interpret.ts'
+import { type InterpretOptions, interpret } from '../../src/compile/tile/interpret.ts'
 import type { TileFunction } from '../../src/compile/tile/nodes.ts'
 import { createRandom } from '../../src/util/random.ts'
 
@@ -11,7 +11,11 @@ export interface Ran {
 }
 
 /** Compiles and calls a function on copies of `buffers` (one per parameter); both results. */
-export function runBoth(fn: TileFunction, buffers: readonly Uint8Array[]): Ran {
+export function runBoth(
+  fn: TileFunction,
+  buffers: readonly Uint8Array[],
+  options: InterpretOptions = {},
+): Ran {
   const addresses: number[] = []
   let end = 1024
   for (const [i, buffer] of buffers.entries()) {
@@ -29,7 +33,7 @@ export function runBoth(fn: TileFunction, buffers: readonly Uint8Array[]): Ran {
   const read = (memory: ArrayBuffer) =>
     buffers.map((buffer, i) => new Uint8Array(memory, addresses[i], buffer.length).slice())
   fill(oracle)
-  interpret(fn, oracle, addresses)
+  interpret(fn, oracle, addresses, options)
   const code = emitModule({
     functions: [fn],
     run: [{ kind: 'call', function: fn.name, args: addresses }],

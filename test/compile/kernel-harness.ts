@@ -43,13 +43,15 @@ export interface CheckOptions {
   /** Nodes the offer must cover. */
   readonly covers?: number
   readonly maxPressure?: number
+  /** Where the interpreter adds up its multiply-adds. */
+  readonly counted?: { macs: number }
   /** Added to the random inputs, which lie in [-1, 1). */
   readonly inputOffset?: number
 }
 
 /** Asks `kernel` for the first needed node, runs its first offer both ways, and compares with the records. */
 export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions = {}): Offer {
-  const { extraHalo = [0, 0, 0, 0], covers, maxPressure = 15, inputOffset = 0 } = options
+  const { extraHalo = [0, 0, 0, 0], covers, maxPressure = 15, inputOffset = 0, counted } = options
   const analysis = analyze(model)
   const selection = selectOffers(model, analysis, [kernel])
   const offer = selection.offers[0]
@@ -90,7 +92,7 @@ export function checkKernel(model: Model, kernel: Kernel, options: CheckOptions 
     i < inputLayouts.length || i >= first ? undefined : buffer,
   )
   expect(checkTables(fn, constants)).toEqual([])
-  const { interpreted, wasm } = runBoth(fn, buffers)
+  const { interpreted, wasm } = runBoth(fn, buffers, counted && { counted })
   if (fn.relaxed !== undefined) {
     // Other tiles, the same sums in the same order. Its multiply-add needs no register for a product.
     const relaxed = relaxedFunction(fn)

@@ -3,9 +3,10 @@ import type { Address, TileExpr, TileFunction, TileStatement } from './nodes.ts'
 import { shift } from './build.ts'
 import { invariant } from '../../util/errors.ts'
 
-/** How the interpreter rounds a multiply-add. */
+/** How the interpreter rounds a multiply-add, and a count of those of single numbers that it adds to. */
 export interface InterpretOptions {
   readonly fma?: boolean
+  readonly counted?: { macs: number }
 }
 
 /** Four lanes, readable as floats, signed integers, and bytes of one buffer. */
@@ -21,7 +22,7 @@ export function interpret(
   fn: TileFunction,
   memory: ArrayBuffer,
   addresses: readonly number[],
-  { fma = false }: InterpretOptions = {},
+  { fma = false, counted }: InterpretOptions = {},
 ): void {
   invariant(addresses.length === fn.parameters.length, `addresses of ${fn.name}`)
   const view = new DataView(memory)
@@ -102,6 +103,7 @@ export function interpret(
         const [a, b, c] = [go(e.a), go(e.b), go(e.c)]
         return () => {
           const [x, y, z] = [a(), b(), c()]
+          if (counted !== undefined) counted.macs += 4
           return fill((v) => {
             for (let lane = 0; lane < 4; lane++) {
               const product = x.f[lane]! * y.f[lane]!
