@@ -1,5 +1,7 @@
 // The benchmark report says what the stored results say, and what is committed follows from them.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { renderReadme, renderResults } from '../bench/lib/render.ts'
@@ -81,6 +83,18 @@ describe('the benchmark report', () => {
     const { engines: _, ...lacking } = result
     expect(resultSchema.safeParse(result).success).toBe(true)
     expect(resultSchema.safeParse(lacking).success).toBe(false)
+  })
+
+  it('names a file that is no result', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tersor-results-'))
+    const put = (text: string) => writeFileSync(join(folder, 'stray.json'), text)
+    put(JSON.stringify(result))
+    expect([...readResults(folder).keys()]).toEqual(['stray'])
+    put('{"kind": "guess", "rows": []}')
+    expect(() => readResults(folder)).toThrow(/stray\.json is no result.*"guess".*models, /)
+    put('[1')
+    expect(() => readResults(folder)).toThrow(/stray\.json is not JSON/)
+    rmSync(folder, { recursive: true })
   })
 
   it.skipIf(!existsSync(RESULTS))('what is committed follows from the stored results', () => {

@@ -215,16 +215,35 @@ export function writeResult(name: string, result: Result): string {
   return path
 }
 
-/** Reads all results of a folder, by file name. Throws where one does not fit the schema. */
+/** Reads all results of a folder, by file name. Throws, naming the file, where one is none or does not fit. */
 export function readResults(folder: string = RESULTS): Map<string, Result> {
   const files = readdirSync(folder).filter((file) => file.endsWith('.json'))
   return new Map(
     files.sort().map((file) => {
-      const parsed = resultSchema.safeParse(JSON.parse(readFileSync(join(folder, file), 'utf8')))
-      if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`)
+      const path = join(folder, file)
+      const parsed = resultSchema.safeParse(parse(path))
+      if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`)
       return [file.replace(/\.json$/, ''), parsed.data]
     }),
   )
+}
+
+const kinds: readonly string[] = resultSchema.options.map(({ shape }) => shape.kind.value)
+
+// What else lies in the folder would be a table of nothing: say which file it is.
+function parse(path: string): unknown {
+  let found: unknown
+  try {
+    found = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new Error(`${path} is not JSON (${(error as Error).message})`)
+  }
+  const kind = (found as { kind?: unknown } | null)?.kind
+  if (typeof kind !== 'string' || !kinds.includes(kind))
+    throw new Error(
+      `${path} is no result of a benchmark: its kind is ${JSON.stringify(kind)}, not ${kinds.join(', ')}; move it elsewhere`,
+    )
+  return found
 }
 
 /** Processes that want to run, averaged over a minute. */

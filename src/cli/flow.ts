@@ -18,7 +18,7 @@ import type { CompressRequest, CompressResult, FlowEvent, Recipe } from '../reci
 import { writeAtomically } from '../recipes/steps.ts'
 import { collectRun } from '../report/collect.ts'
 import { formatDuration } from '../report/format.ts'
-import { renderReport } from '../report/render.ts'
+import { readPage, renderReport } from '../report/render.ts'
 import type { Run, RunModel } from '../report/run.ts'
 import { OptionError } from '../util/errors.ts'
 import { modelCost } from './model-facts.ts'
@@ -45,6 +45,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
   const startedAt = new Date()
   const out = resolve(input.out)
   const workFolder = join(out, '.work')
+  const page = readPage()
   claimFolder(out, workFolder, input)
   const result = await runRecipe(input, { out, workFolder, terminal })
   const small = runPasses(result.small, deploy).model
@@ -88,7 +89,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
       },
     ],
   })
-  writeRun(out, run)
+  writeRun(out, run, page)
   if (!result.stopped) rmSync(workFolder, { recursive: true, force: true })
   return run
 }
@@ -113,9 +114,9 @@ async function runRecipe(
 }
 
 // The record and the page that shows it; both appear complete or not at all.
-function writeRun(out: string, run: Run): void {
+function writeRun(out: string, run: Run, page: string): void {
   writeAtomically(join(out, 'run.json'), `${JSON.stringify(run, null, 2)}\n`)
-  writeAtomically(join(out, 'report.html'), renderReport(run))
+  writeAtomically(join(out, 'report.html'), renderReport(run, page))
 }
 
 function claimFolder(out: string, work: string, input: FlowInput): void {

@@ -1,14 +1,22 @@
 // Run → one self-contained report.html: the built page with the record injected as data.
-import { readFileSync } from 'node:fs'
-import { invariant } from '../util/errors.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { invariant, OptionError } from '../util/errors.ts'
 import type { Run } from './run.ts'
 
 /** Where the page expects its data; the build leaves exactly one. */
 const SLOT = '"__TERSOR_RUN__"'
 
 /** Returns the report as one HTML document that loads nothing from anywhere. */
-export function renderReport(run: Run): string {
-  return injectRun(readFileSync(pageUrl(), 'utf8'), run)
+export function renderReport(run: Run, page: string = readPage()): string {
+  return injectRun(page, run)
+}
+
+/** Returns the built page without its data. Throws OptionError where it was not built: ask before long work. */
+export function readPage(path: string = fileURLToPath(pageUrl())): string {
+  if (!existsSync(path))
+    throw new OptionError(`Cannot write a report: its page "${path}" is missing; run npm run build`)
+  return readFileSync(path, 'utf8')
 }
 
 /** Puts a run into a page; names in it cannot end the script element they travel in. */

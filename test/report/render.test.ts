@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { escapeForScript, injectRun } from '../../src/report/render.ts'
+import { escapeForScript, injectRun, readPage } from '../../src/report/render.ts'
 import { runSchema } from '../../src/report/run.ts'
 import { sampleRun } from './sample.ts'
 
@@ -37,5 +37,9 @@ describe('report', () => {
   it('keeps dollar signs of names as they are', () => {
     const html = injectRun(page, sampleRun('a$&b$1'))
     expect(html).toContain('a$\\u0026b$1')
+  })
+
+  it('a page that was not built is said before anything else is done', () => {
+    expect(() => readPage('/nowhere/page.html')).toThrow(/nowhere.*npm run build/)
   })
 })
