@@ -1,7 +1,9 @@
 // The recipes by name: one line per paper.
 import { type Registry, registryOf } from '../compress/registry.ts'
 import { admmRecipe } from './admm.ts'
+import { blkRew } from './blk-rew.ts'
 import { darbRecipe } from './darb.ts'
+import { epi } from './epi.ts'
 import { gradientFlow } from './gradient-flow.ts'
 import { gradualRecipe } from './gradual.ts'
 import { halp } from './halp.ts'
@@ -9,6 +11,7 @@ import { mixed } from './mixed.ts'
 import { patdnn } from './patdnn.ts'
 import { patternLibraryRecipe } from './pattern-library.ts'
 import type { Recipe } from './recipe.ts'
+import { ssAuto } from './ss-auto.ts'
 import { yolobile, yolobileReweighted } from './yolobile.ts'
 
 /** Every recipe the guided flow can run; the first is its default. */
@@ -20,6 +23,9 @@ export const recipes: Registry<Recipe> = registryOf('recipe', [
   patdnn,
   patternLibraryRecipe,
   darbRecipe,
+  blkRew,
+  ssAuto,
+  epi,
   gradientFlow,
   yolobile,
   yolobileReweighted,

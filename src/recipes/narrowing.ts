@@ -16,7 +16,7 @@ const ROUNDS = 4
 /** Share of the epochs spent between rounds, before the last recovery. */
 const ROUND_SHARE = 0.3
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */
-const MARGIN = 0.98
+export const BUDGET_MARGIN = 0.98
 /** A measured miss re-prices and repeats, at most this often. */
 const CORRECTIONS = 3
 
@@ -44,7 +44,8 @@ export function narrowingRecipe(idea: NarrowingIdea): Recipe {
   return recipe
 }
 
-interface Round extends NarrowingIdea {
+/** One round of narrowing. */
+export interface Round extends NarrowingIdea {
   readonly index: number
   readonly count: number
   /** Milliseconds this round narrows to; the last one is the budget less the margin. */
@@ -59,7 +60,8 @@ async function compress(context: FlowContext, idea: NarrowingIdea): Promise<Prog
   const count = training === undefined ? 1 : ROUNDS
   let progress = untouched(context.original)
   for (let index = 1; index <= count; index++) {
-    const targetMs = wholeMs * idea.schedule.keepAt(index / count, (budgetMs * MARGIN) / wholeMs)
+    const targetMs =
+      wholeMs * idea.schedule.keepAt(index / count, (budgetMs * BUDGET_MARGIN) / wholeMs)
     progress = await narrowTo(context, progress, { ...idea, index, count, targetMs })
     const isLast = index === count
     progress = await recover(context, progress, {
@@ -73,7 +75,12 @@ async function compress(context: FlowContext, idea: NarrowingIdea): Promise<Prog
   return progress
 }
 
-async function narrowTo(context: FlowContext, progress: Progress, round: Round): Promise<Progress> {
+/** Removes units until the round's time is met, by the clock in the last round. */
+export async function narrowTo(
+  context: FlowContext,
+  progress: Progress,
+  round: Round,
+): Promise<Progress> {
   const { index, count } = round
   const { data, model } = await context.steps.run(
     { name: `narrow-${index}`, title: `Narrowing, round ${index} of ${count}` },
@@ -126,10 +133,11 @@ async function fitToBudget(
   }
 }
 
-async function gainsOf(
+/** Returns what units are worth by the idea's criterion, or by the weights alone without data. */
+export async function gainsOf(
   { request, engine, lesson }: FlowContext,
   model: Model,
-  { criterion, index }: Round,
+  { criterion, index }: Pick<Round, 'criterion' | 'index'>,
 ): Promise<UnitScores> {
   const dataset = request.training ?? request.evaluation
   if (dataset === undefined) return weightGains(model)

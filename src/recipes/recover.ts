@@ -9,7 +9,7 @@ import type { Model } from '../ir/graph.ts'
 import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
 import type { TrainingProgress } from '../train/progress.ts'
-import { cosine, warmUp } from '../train/schedules.ts'
+import { cosine, type RateSchedule, stretchOf, warmUp } from '../train/schedules.ts'
 import { type Trained, train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
 import { zerosOf } from './masking.ts'
@@ -28,6 +28,8 @@ export interface Recovery {
   readonly epochs: number
   /** The last stretch anneals to zero; earlier ones stay warm for what follows. */
   readonly isLast: boolean
+  /** What it is of one training that stretches share, 0…1 to 0…1; default a training of its own. */
+  readonly part?: readonly [from: number, to: number]
   readonly seed: number
   /** Masks to grow into while training, by weight of the model as it is; zeros there now are held otherwise. */
   readonly mask?: Plan['mask']
@@ -48,7 +50,7 @@ const CAUTIOUS_RATE = 0.002
 export async function recover(
   context: Recovering,
   progress: Progress,
-  { name, title, epochs, isLast, seed, mask, solver = gradual() }: Recovery,
+  { name, title, epochs, isLast, part, seed, mask, solver = gradual() }: Recovery,
 ): Promise<Progress> {
   const { request, original, lesson, steps } = context
   const { training, signal } = request
@@ -66,7 +68,7 @@ export async function recover(
       outputs: lesson.outputs,
       ...(lesson.loss.needs.teacher && { teacher: original }),
       optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
-      schedule: isLast ? warmUp(cosine(rate), 0.03) : cosine(rate, { final: rate / 2 }),
+      schedule: scheduleOf(rate, { isLast, part }),
       epochs,
       batch: Math.min(BATCH, training.length),
       ...(augment && { augment }),
@@ -105,6 +107,15 @@ export async function recover(
   const done = { ...progress, model: model!, history: [...progress.history, ...data.points] }
   context.offer(done)
   return done
+}
+
+function scheduleOf(
+  rate: number,
+  { isLast, part }: Pick<Recovery, 'isLast' | 'part'>,
+): RateSchedule {
+  const whole = warmUp(cosine(rate), 0.03)
+  if (part !== undefined) return stretchOf(whole, part)
+  return isLast ? whole : cosine(rate, { final: rate / 2 })
 }
 
 /** Returns the model with norms put back where an export folded them, and their statistics measured anew. */

@@ -48,6 +48,23 @@ export function warmUp(schedule: RateSchedule, share = 0.05): RateSchedule {
   }
 }
 
+/** A stretch of another schedule, from one fraction of its training to another: runs that continue each other. */
+export function stretchOf(
+  schedule: RateSchedule,
+  [from, to]: readonly [from: number, to: number],
+): RateSchedule {
+  if (!(from >= 0 && to > from && to <= 1))
+    throw new OptionError(`A stretch goes from 0 or later to 1 or earlier, found ${from} to ${to}`)
+  return {
+    name: `stretch of ${schedule.name}`,
+    settings: { ...schedule.settings, from, to },
+    rateAt(step, steps) {
+      const whole = steps / (to - from)
+      return schedule.rateAt(from * whole + step, whole)
+    },
+  }
+}
+
 /** Another schedule, run whole between each two of the given steps, and to the end from the last. */
 export function restarted(schedule: RateSchedule, at: readonly number[]): RateSchedule {
   const starts = [0, ...at].sort((a, b) => a - b)

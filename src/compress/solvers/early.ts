@@ -108,15 +108,10 @@ export function early(options: EarlyOptions = {}): Solver<EarlyData> {
         tensors[`taylor/${i}`]?.fill(0)
       })
       const widths = kept.map((bits) => bits.reduce((sum, bit) => sum + bit, 0))
-      const past = data.looks.map((look) => look.widths)
-      const indicator = indicatorOf(widths, past, history)
+      const level = floor ? aboveFloor(data.floor, threshold) : threshold
+      const { indicator, isStable } = judgeWidths(widths, data.looks, { history, level })
       const overlap = data.looks.length === 0 ? undefined : both / Math.max(1, either)
       const looks = [...data.looks, { step, widths, indicator, overlap }]
-      const level = floor ? data.floor + threshold * (1 - data.floor) : threshold
-      const rising = data.looks
-        .slice(-RISING)
-        .every((look) => look.indicator === undefined || indicator! >= look.indicator)
-      const isStable = indicator !== undefined && indicator >= level && rising
       const trigger = isStable ? 'stable' : step === steps ? 'deadline' : undefined
       return { data: { ...data, looks, trigger }, done: isStable }
     },
@@ -125,6 +120,29 @@ export function early(options: EarlyOptions = {}): Solver<EarlyData> {
       return widths ? { keep: targets.map((target, i) => widths[i]! / groupCount(target)) } : {}
     },
   }
+}
+
+/** The indicator that is a fraction `threshold` of the way from what random scores give to 1. */
+export function aboveFloor(floor: number, threshold: number): number {
+  return floor + threshold * (1 - floor)
+}
+
+/** Returns the indicator of a new look, and whether it is time to prune: at the level, and not falling. */
+export function judgeWidths(
+  widths: readonly number[],
+  looks: readonly Pick<EarlyLook, 'widths' | 'indicator'>[],
+  { history, level }: { readonly history: number; readonly level: number },
+): { readonly indicator: number | undefined; readonly isStable: boolean } {
+  const indicator = indicatorOf(
+    widths,
+    looks.map((look) => look.widths),
+    history,
+  )
+  if (indicator === undefined) return { indicator, isStable: false }
+  const rising = looks
+    .slice(-RISING)
+    .every((look) => look.indicator === undefined || indicator >= look.indicator)
+  return { indicator, isStable: indicator >= level && rising }
 }
 
 /** 1 − the mean over layers of |a − b| ÷ (a + b): 1 where all widths are equal. */
