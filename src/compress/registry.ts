@@ -19,7 +19,7 @@ import { lamp } from './criteria/lamp.ts'
 import { magnitude, magnitudeL1, magnitudeScaled } from './criteria/magnitude.ts'
 import { normScale } from './criteria/norm-scale.ts'
 import { randomCriterion } from './criteria/random.ts'
-import { taylor, taylorGate, taylorSecond } from './criteria/taylor.ts'
+import { taylor, taylorAbs, taylorGate, taylorSecond } from './criteria/taylor.ts'
 import { cubic } from './schedules/cubic.ts'
 import { exponential } from './schedules/exponential.ts'
 import { harmonic } from './schedules/harmonic.ts'
@@ -93,6 +93,7 @@ export function registryOf<T extends { readonly name: string }>(
 /** What is observed. */
 export const statistics: Registry<Statistic> = registryOf('statistic', [
   unitTaylor(),
+  unitTaylor({ power: 'abs' }),
   unitTaylor({ on: 'weights' }),
   unitTaylor({ order: 2 }),
   elementTaylor(),
@@ -114,6 +115,7 @@ export const criteria: Registry<Criterion> = registryOf('criterion', [
   normScale,
   fpgm,
   taylor,
+  taylorAbs,
   taylorGate,
   taylorSecond,
   fisher,

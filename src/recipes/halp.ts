@@ -1,7 +1,7 @@
 // HALP: latency-constrained channel pruning by an exact knapsack on measured prices, in rounds with recovery.
 // Shen et al. 2022, "Structural Pruning via Latency-Saliency Knapsack" (arXiv 2210.06659).
 import { knapsack } from '../compress/allocate/knapsack.ts'
-import { taylor } from '../compress/criteria/taylor.ts'
+import { taylorAbs } from '../compress/criteria/taylor.ts'
 import { exponential } from '../compress/schedules/exponential.ts'
 import { narrowingRecipe } from './narrowing.ts'
 import type { Recipe } from './recipe.ts'
@@ -10,7 +10,7 @@ import type { Recipe } from './recipe.ts'
 export const halp: Recipe = narrowingRecipe({
   name: 'halp',
   paper: 'https://arxiv.org/abs/2210.06659',
-  criterion: taylor,
+  criterion: taylorAbs,
   allocator: knapsack,
   schedule: exponential,
 })

@@ -146,6 +146,11 @@ const cases: Readonly<Record<string, Case>> = {
     elements: [1, 2, 3, 4],
     units: [0.3, 0.7],
   },
+  'taylor-abs': {
+    observed: { 'element-taylor': [1, 4, 9, 16], 'unit-taylor-abs': [0.3, 0.7] },
+    elements: [1, 2, 3, 4],
+    units: [0.3, 0.7],
+  },
   'taylor-gate': {
     observed: { 'element-taylor': [1, 2, 3, 4], 'unit-taylor-weights': [0.3, 0.7] },
     elements: [1, 2, 3, 4],

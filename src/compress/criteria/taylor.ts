@@ -13,6 +13,15 @@ export const taylor: Criterion = {
   scale: 'absolute',
 }
 
+/** The size of w·g, not its square: a few large units do not outweigh many. HALP, Shen et al. 2022. */
+export const taylorAbs: Criterion = {
+  ...taylor,
+  name: 'taylor-abs',
+  paper: 'https://arxiv.org/abs/2210.06659',
+  score: (evidence) => scoreEach(evidence, ['element-taylor'], (_w, squared) => Math.sqrt(squared)),
+  unitStatistic: 'unit-taylor-abs',
+}
+
 /** The same on weights and bias, never on norms: the derivative by a gate behind the layer, squared. */
 export const taylorGate: Criterion = {
   ...taylor,
