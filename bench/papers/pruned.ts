@@ -43,6 +43,8 @@ export interface PruneOptions {
   readonly seed: number
   /** Peak learning rate of both phases, default 0.05. */
   readonly rate?: number
+  /** Samples per step, default 64. */
+  readonly batch?: number
 }
 
 /** A pruned network, read back from its file. */
@@ -61,9 +63,9 @@ export async function prune(
   { dense, task }: { readonly dense: Model; readonly task: Task },
   options: PruneOptions,
 ): Promise<Pruned> {
-  const { plan, solver, criterion, epochs, seed, rate = 0.05 } = options
+  const { plan, solver, criterion, epochs, seed, rate = 0.05, batch } = options
   const schedule = warmUp(cosine(rate), 0.05)
-  const common = { ...lab.trainingOf(task, seed), schedule }
+  const common = { ...lab.trainingOf(task, seed, batch), schedule }
   // The whole first phase is the solver's: it ends with the cut.
   const share = solver.share === 0 ? 0 : 1
   const hard = await sparsify(dense, {

@@ -34,28 +34,28 @@ export function lenet5(seed = 0): Model {
   return net.score(net.relu('fc.relu', net.linear('fc', flat, 500)), 500, 10)
 }
 
-/** Returns ResNet-8-thin (8, 16, 32 channels) for pictures of 16 × 16 or another side. */
-export function resnet8Thin(seed = 0, size = 16): Model {
-  return resnetCifar({ blocks: 1, widths: [8, 16, 32], size, seed })
+/** Returns ResNet-8-thin (8, 16, 32 channels) for colour pictures of 16 × 16 or others. */
+export function resnet8Thin(seed = 0, { size = 16, channels = 3 } = {}): Model {
+  return resnetCifar({ blocks: 1, widths: [8, 16, 32], size, channels, seed })
 }
 
 /**
  * Returns a detector of one shot, `image` [batch, 3, 96, 96] → `logits` [batch, 7, 8, 8]: three classes, place
- * and sides of a box for every cell of a grid; 16, 32, 48 and 48 channels.
+ * and sides of a box for every cell of a grid; 16, 32, 32 and 32 channels.
  */
 export function detectorTiny(seed = 0): Model {
   const net = new Network(seed)
   const layers = [
     { from: 3, to: 16, kernel: 4, stride: 4 },
     { from: 16, to: 32, kernel: 3, stride: 3 },
-    { from: 32, to: 48, kernel: 3, stride: 1 },
-    { from: 48, to: 48, kernel: 3, stride: 1 },
+    { from: 32, to: 32, kernel: 3, stride: 1 },
+    { from: 32, to: 32, kernel: 3, stride: 1 },
   ]
   let value = net.image(96)
   layers.forEach((shape, i) => {
     value = net.relu(`conv${i + 1}.relu`, net.conv(`conv${i + 1}`, value, shape))
   })
-  const head = { from: 48, to: 7, kernel: 1, stride: 1 }
+  const head = { from: 32, to: 7, kernel: 1, stride: 1 }
   return net.finish(net.bareConv('logits', value, head, { bias: true }))
 }
 
