@@ -10,37 +10,9 @@ import type { GraphBuilder } from '../../src/ir/builder.ts'
 import { int, intList } from '../../src/ir/graph.ts'
 import { recogniseSparsity, structureName } from '../../src/ir/sparsity.ts'
 import { type FloatTensor, floats, sizeOf } from '../../src/tensor/tensor.ts'
-import { createRandom } from '../../src/util/random.ts'
 import { build, conv, expectSame, kernelsOf } from './bundle-harness.ts'
-import { randomFloats } from './helpers.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
-
-/** A seeded weight where `width` adjacent outputs share their zeros. */
-function sparseWeight(
-  shape: readonly [number, number, number, number],
-  { width = 1, keep = 0.3, seed = 3 } = {},
-): FloatTensor {
-  const random = createRandom(seed)
-  const [outputs, ...rest] = shape
-  const columns = sizeOf(rest)
-  const data = randomFloats(sizeOf(shape), seed)
-  for (let o = 0; o < outputs; o += width)
-    for (let column = 0; column < columns; column++)
-      if (random.uniform() >= keep)
-        for (let i = o; i < Math.min(outputs, o + width); i++) data[i * columns + column] = 0
-  return floats(shape, data)
-}
-
-/** The outputs of a weight, those of the first half and of the second taking turns. */
-function apart({ shape, data }: FloatTensor): FloatTensor {
-  const columns = sizeOf(shape.slice(1))
-  const half = Math.ceil(shape[0]! / 2)
-  const from = (o: number) => (o % 2 === 0 ? o / 2 : half + (o - 1) / 2)
-  return floats(
-    shape,
-    data.map((_, i) => data[from(Math.floor(i / columns)) * columns + (i % columns)]!),
-  )
-}
+import { apart, sparseWeight } from './sparse-weights.ts'
 
 const layoutsOf = (offer: Offer) => ({
   inputs: offer.inputs.map(({ layout }) => layout),
@@ -297,7 +269,7 @@ describe('a sparse network', () => {
     expect(report).toMatch(/ {2}spmm-16x2-f32 chw, .*\n {4}also offered: .*conv-gemm-f32 nhwc ×/)
     expect(report).toMatch(/9\d % zeros \(shared by 2\), table [\d.]+ kB; csr [\d.]+ kB/)
     expect(report).toMatch(/\(Conv \+ \w+.*\)\n {2}spmm-16x2-f32/)
-    expect(report).toContain('spmm-f32: 0 % of its weights are zero')
+    expect(report).toContain('spmm-f32, spmm-last-f32: 0 % of its weights')
   })
 
   it('leaves a small sparse layer between dense ones where its neighbours lie', async () => {

@@ -7,9 +7,9 @@ import { convGemm, convTransposeGemm } from './conv-gemm.ts'
 import { copyRow } from './copy-row.ts'
 import { depthwise } from './depthwise.ts'
 import { depthwisePlanes } from './depthwise-planes.ts'
-import { argExtreme, gatherScan } from './lookup.ts'
 import { host } from './host.ts'
 import { integers } from './integers.ts'
+import { argExtreme, gatherScan } from './lookup.ts'
 import { loopKernel } from './loop.ts'
 import { gemm, matmul } from './matmul.ts'
 import { move } from './move.ts'
@@ -20,6 +20,7 @@ import { reduce } from './reduce.ts'
 import { rowFused } from './row-fused.ts'
 import { softmax } from './softmax.ts'
 import { spmm } from './spmm.ts'
+import { spmmLast } from './spmm-last.ts'
 import { spmmMatmul } from './spmm-matmul.ts'
 import { view } from './view.ts'
 import { winograd } from './winograd.ts'
@@ -30,6 +31,7 @@ const kernels: readonly Kernel[] = [
   convGemm,
   convTransposeGemm,
   spmm,
+  spmmLast,
   depthwise,
   depthwisePlanes,
   matmul,

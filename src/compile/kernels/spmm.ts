@@ -7,35 +7,28 @@
 // they stand.
 
 import type { Node } from '../../ir/graph.ts'
-import { intOf } from '../../ir/graph.ts'
 import type { GroupWidth } from '../../ir/grouping.ts'
-import { convWindow } from '../../ir/ops/conv.ts'
-import type { SparseWeight } from '../../ir/sparsity.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
-import type { Kernel, Layout, Offer, OfferContext, PlacedLayouts } from '../kernel.ts'
+import type { Kernel, Layout, Offer, PlacedLayouts } from '../kernel.ts'
 import { CHW, chw, chwGeometry } from '../layout.ts'
 import { bytesOfView, flushSubnormals } from '../pack.ts'
 import type { TileFunction } from '../tile/nodes.ts'
-import { type AxisPlan, convolutionAxis, haloOf } from './conv-axes.ts'
-import { operandsOf } from './conv-operands.ts'
+import { haloOf } from './conv-axes.ts'
 import { absorb, type Epilogue, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
-import { floatsOf } from './floats.ts'
 import { planeFrame } from './plane-frame.ts'
 import { overlaps } from './plane-tiles.ts'
 import { spmmCost, spmmStatements, tileSize } from './spmm-nest.ts'
+import { type SparseConv, sparseConv } from './spmm-problem.ts'
 import { packTable, type TablePlan } from './spmm-table.ts'
-import { type SparseWeights, sparseWeights } from './spmm-weights.ts'
-
-/** A grouped weight is written out with its zeros up to this many numbers. */
-const GROUPED_LIMIT = 1 << 23
 
 /** Convolutions whose weights are mostly zero. */
 export const spmm: Kernel = {
   name: 'spmm-f32',
   offer(node, context) {
     if (node.op !== 'Conv' || node.domain !== '') return ''
-    const problem = problemOf(node, context)
+    const problem = sparseConv(node, context)
     if (typeof problem === 'string') return problem
+    const { inStep } = problem.x
+    if (inStep > 2) return `computes strides 1 and 2 along rows, not ${inStep}`
     const epilogue = absorb(node, context, 1)
     return ([1, 2, 4] as const)
       .filter((width) => width <= problem.weights.weight.outputs)
@@ -43,53 +36,8 @@ export const spmm: Kernel = {
   },
 }
 
-interface Problem {
-  readonly input: readonly number[]
-  readonly output: readonly number[]
-  readonly y: AxisPlan
-  readonly x: AxisPlan
-  readonly weights: SparseWeights
-  readonly bias: Float32Array | undefined
-}
-
-function problemOf(node: Node, context: OfferContext): Problem | string {
-  const found = operandsOf(node, context)
-  if (typeof found === 'string') return found
-  const { input, output, tensor, weight, bias } = found
-  const window = convWindow(node, input, weight)
-  const [y, x] = [convolutionAxis(window, 0), convolutionAxis(window, 1)]
-  if (x.inStep > 2) return `computes strides 1 and 2 along rows, not ${x.inStep}`
-  const groups = intOf(node, 'group', 1)
-  const rows = rowsOf(tensor, groups)
-  if (typeof rows === 'string') return rows
-  const weights = sparseWeights(tensor, { key: `${groups} groups`, rows })
-  if (typeof weights === 'string') return weights
-  return { input, output, y, x, weights, bias }
-}
-
-// The weights of each output over all input channels: of other groups they are zero.
-function rowsOf(weight: Tensor, groups: number): (() => SparseWeight) | string {
-  const [outputs, own, kh, kw] = weight.shape as [number, number, number, number]
-  const taps = kh * kw
-  const columns = own * taps
-  if (groups > 1 && own === 1) return 'a channel of its own each: depthwise kernels compute that'
-  const whole = outputs * columns * groups
-  if (groups > 1 && whole > GROUPED_LIMIT)
-    return `written out, its ${groups} groups are ${whole} weights, over ${GROUPED_LIMIT}`
-  return () => {
-    const data = floatsOf(weight)
-    if (groups === 1) return { data, outputs, columns, taps }
-    const spread = new Float32Array(whole)
-    for (let o = 0; o < outputs; o++) {
-      const group = Math.floor(o / (outputs / groups))
-      spread.set(data.subarray(o * columns, (o + 1) * columns), (o * groups + group) * columns)
-    }
-    return { data: spread, outputs, columns: columns * groups, taps }
-  }
-}
-
 function offerOf(
-  problem: Problem,
+  problem: SparseConv,
   given: { node: Node; epilogue: Epilogue; width: GroupWidth },
 ): Offer {
   const { input, output, y, x, weights, bias } = problem
@@ -143,7 +91,10 @@ function offerOf(
 }
 
 // At which byte of the input a column's element of pixel (0, 0) lies.
-function placesIn({ input, y, x, weights }: Problem, layout: Layout): (column: number) => number {
+function placesIn(
+  { input, y, x, weights }: SparseConv,
+  layout: Layout,
+): (column: number) => number {
   const g = chwGeometry(input, layout)
   const { taps } = weights.weight
   return (column) => {
@@ -161,7 +112,7 @@ interface Plan {
   readonly table: TablePlan
 }
 
-function emit(problem: Problem, { epilogue, layouts, table }: Plan): TileFunction {
+function emit(problem: SparseConv, { epilogue, layouts, table }: Plan): TileFunction {
   const { input, output, y, x } = problem
   const frame = planeFrame({
     name: 'spmm-f32',
