@@ -9,8 +9,8 @@ import { madeOf } from '../storage.ts'
 import { convolutionAxis, haloOf } from './conv-axes.ts'
 import { absorb, epilogueKey, epilogueValues, packEpilogue } from './epilogue.ts'
 import { floatsOf } from './floats.ts'
-import type { WindowRun } from './window-nest.ts'
 import { emitWindow } from './window-function.ts'
+import type { WindowRun } from './window-nest.ts'
 
 /** Depthwise convolution of any window, stride, dilation and padding. */
 export const depthwise: Kernel = {
@@ -51,7 +51,8 @@ export const depthwise: Kernel = {
           ...values.map((value) => ({ value, layout: nhwc(0, 0, 0, 0) })),
         ],
         outputs: [{ value: epilogue.output, layout: 'nhwc' }],
-        cost: output.reduce((product, size) => product * size, taps + 2),
+        // Fitted beside depthwise-planes: large windows wait for loads.
+        cost: output.reduce((product, size) => product * size, taps * (taps > 9 ? 1.25 : 1) + 2),
         scratchBytes: 0,
         inPlace: values.map((_, i) => i + 1),
         tolerance: (taps + 4) * 2 ** -24,
