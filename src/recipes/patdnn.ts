@@ -4,9 +4,9 @@
 import type { Plan } from '../compress/plan.ts'
 import { admm } from '../compress/solvers/admm.ts'
 import { patternLibrary, patternName } from '../compress/structures/pattern.ts'
-import type { Model } from '../ir/graph.ts'
 import type { FloatTensor } from '../tensor/tensor.ts'
-import { maskedRecipe } from './masked.ts'
+import type { FlowContext } from './context.ts'
+import { type MaskedIdea, maskedRecipe } from './masked.ts'
 import type { Recipe } from './recipe.ts'
 import { squares } from './sensitivity.ts'
 
@@ -16,25 +16,47 @@ const SHAPES = 8
 const SHARE = 2 / 3
 
 /** Patterns and connectivity by price and sensitivity, met by ADMM. */
-export const patdnn: Recipe = maskedRecipe({
+export const patdnn: Recipe = patternRecipe({
   name: 'patdnn',
   paper: 'https://arxiv.org/abs/2001.00138',
-  solver: admm({ share: SHARE }),
-  allows: allowsPatterns,
-  refine: ({ original }, mask) => {
-    const scores = patternedOf(mask).map((name) => squaresOf(original, name))
-    return scores.length > 0 ? withLibrary(mask, patternLibrary(scores, SHAPES)) : mask
-  },
+  library: ({ original }, weights) =>
+    patternLibrary(
+      // Maskable weights are floats.
+      weights.map((name) => squares(original.weights.get(name) as FloatTensor)),
+      SHAPES,
+    ),
 })
 
-/** True for patterns of 3 × 3 kernels and single connections of 1 × 1; matrices stay as they are. */
-export function allowsPatterns(structure: string, shape: readonly number[]): boolean {
+/** What tells one recipe of patterns from another: the library for the weights that take patterns. */
+export interface PatternIdea extends Pick<MaskedIdea, 'name' | 'paper'> {
+  library(
+    context: FlowContext,
+    weights: readonly string[],
+  ): readonly number[] | Promise<readonly number[]>
+}
+
+/** Returns a recipe that plans patterns and connectivity and has ADMM draw the weights there. */
+export function patternRecipe({ name, paper, library }: PatternIdea): Recipe {
+  return maskedRecipe({
+    name,
+    paper,
+    solver: admm({ share: SHARE }),
+    allows: allowsPatterns,
+    refine: async (context, mask) => {
+      const weights = patternedOf(mask)
+      return weights.length === 0 ? mask : withLibrary(mask, await library(context, weights))
+    },
+  })
+}
+
+// True for patterns of 3 × 3 kernels and single connections of 1 × 1; matrices stay as they are.
+function allowsPatterns(structure: string, shape: readonly number[]): boolean {
   const isPointwise = shape.length === 4 && shape[2] === 1 && shape[3] === 1
   return isPointwise ? structure === 'element' : /^pattern(\/|$)/.test(structure)
 }
 
-/** Returns the weights that a plan gives patterns. */
-export function patternedOf(mask: Plan['mask']): string[] {
+// The weights that a plan gives patterns.
+function patternedOf(mask: Plan['mask']): string[] {
   return Object.keys(mask).filter((name) => mask[name]!.structure.startsWith('pattern'))
 }
 
@@ -45,8 +67,4 @@ export function withLibrary(mask: Plan['mask'], library: readonly number[]): Pla
     return [name, { structure: structure.replace('pattern', patternName(library)), level }] as const
   })
   return { ...mask, ...Object.fromEntries(named) }
-}
-
-function squaresOf(model: Model, name: string): FloatTensor {
-  return squares(model.weights.get(name) as FloatTensor) // maskable weights are floats
 }

@@ -63,42 +63,74 @@ export function patternUsage(
 
 /**
  * Returns a library of `size` shapes for a network, ascending: each next one is the shape that adds most
- * score to what the library so far keeps. On trained networks and on noise this keeps more than the most
- * frequent natural shapes, which overlap. Throws OptionError where there are not so many shapes.
+ * score to what the library so far keeps; then shapes are exchanged, the best exchange first, while that
+ * adds score. On trained networks and on noise this keeps more than the most frequent natural shapes,
+ * which overlap. Throws OptionError where there are not so many shapes.
  */
 export function patternLibrary(scores: Iterable<FloatTensor>, size: number): number[] {
   if (!(size >= 1 && size <= patternUniverse.length))
     throw new OptionError(`Cannot choose ${size} of ${patternUniverse.length} patterns`)
   const weights = [...scores].filter(({ shape }) => refuses(shape) === undefined)
-  const kept = weights.map(({ data }) => new Float64Array(data.length / TAPS))
   const library: number[] = []
-  while (library.length < size) {
-    const gains = patternUniverse.map((shape) =>
-      library.includes(shape) ? -1 : addedBy(shape, weights, kept),
-    )
-    const next = patternUniverse[gains.indexOf(Math.max(...gains))]!
-    library.push(next)
-    weights.forEach((score, w) => {
-      eachSum(score, next, (sum, kernel) => {
-        if (sum > kept[w]![kernel]!) kept[w]![kernel] = sum
-      })
-    })
+  while (library.length < size) library.push(bestStep(library, weights, 'add')!.shape)
+  for (;;) {
+    const step = bestStep(library, weights, 'exchange')
+    if (step === undefined) return library.sort((a, b) => a - b)
+    library[step.place] = step.shape
   }
-  return library.sort((a, b) => a - b)
 }
 
-function addedBy(
-  shape: number,
+/** Gains below this part of all score are rounding. */
+const NO_GAIN = 1e-9
+
+// The shape that adds most, at the end or in the place of another one; the first on a tie. Adding always
+// finds one, an exchange only where it adds.
+function bestStep(
+  library: readonly number[],
   weights: readonly FloatTensor[],
-  kept: readonly Float64Array[],
-): number {
-  let added = 0
-  weights.forEach((score, w) => {
+  kind: 'add' | 'exchange',
+): { readonly shape: number; readonly place: number } | undefined {
+  const held = weights.map((score) => holdingsOf(score, library))
+  let found: { shape: number; place: number } | undefined
+  let most = kind === 'add' ? -1 : NO_GAIN * held.reduce((sum, { total }) => sum + total, 0)
+  for (const shape of patternUniverse) {
+    if (library.includes(shape)) continue
+    let added = 0
+    // What is lost of it where a member goes: its kernels fall back to their second best.
+    const lost = new Float64Array(library.length)
+    weights.forEach((score, w) => {
+      const { best, second, owner } = held[w]!
+      eachSum(score, shape, (sum, kernel) => {
+        const gain = Math.max(0, sum - best[kernel]!)
+        added += gain
+        if (kind === 'exchange')
+          lost[owner[kernel]!]! += gain + best[kernel]! - Math.max(sum, second[kernel]!)
+      })
+    })
+    const place = kind === 'add' ? library.length : lost.indexOf(Math.min(...lost))
+    const gain = added - (lost[place] ?? 0)
+    if (gain > most) [found, most] = [{ shape, place }, gain]
+  }
+  return found
+}
+
+// What a library keeps of every kernel, which member that is, and what the next best would keep.
+function holdingsOf(score: FloatTensor, library: readonly number[]) {
+  const kernels = score.data.length / TAPS
+  const [best, second] = [new Float64Array(kernels), new Float64Array(kernels)]
+  const owner = new Uint8Array(kernels)
+  library.forEach((shape, place) => {
     eachSum(score, shape, (sum, kernel) => {
-      added += Math.max(0, sum - kept[w]![kernel]!)
+      if (place > 0 && sum <= best[kernel]!) {
+        second[kernel] = Math.max(second[kernel]!, sum)
+        return
+      }
+      second[kernel] = best[kernel]!
+      best[kernel] = sum
+      owner[kernel] = place
     })
   })
-  return added
+  return { best, second, owner, total: best.reduce((a, b) => a + b, 0) }
 }
 
 // Calls `visit` with what a shape keeps of every kernel.
