@@ -101,6 +101,20 @@ describe('fkw', () => {
     expect(encoded.structureBits).toBeLessThanOrEqual(csr.structureBits / 2)
   })
 
+  it('of few kernels is larger than lists, which then come first', () => {
+    // 16 outputs of 8 channels, 36 kernels: 2·16 + 1 + 36 + 16·9 numbers against 4·36 + 16 + 1.
+    const data = new Float32Array(16 * 8 * 9)
+    for (let k = 0; k < 36; k++)
+      for (let tap = 0; tap < 9; tap++)
+        if ((MORE[k % 8]! >> tap) & 1) data[((k * 7) % 128) * 9 + tap] = 1
+    const weight = { data, outputs: 16, columns: 72, taps: 9 }
+    const [encoded] = partsOf<Fkw>(fkw, weight) as [Fkw]
+    const [csr] = partsOf<Lists>(lists, weight) as [Lists]
+    expect([encoded.structureBits / 32, csr.structureBits / 32]).toEqual([213, 161])
+    const names = formatSizes(weight, groupings(weight)[1]).map(({ format }) => format)
+    expect(names.indexOf('csr')).toBeLessThan(names.indexOf('fkw'))
+  })
+
   it('sorts the kernels of a filter by pattern, one stride after another', () => {
     const random = createRandom(2)
     const [encoded] = partsOf<Fkw>(

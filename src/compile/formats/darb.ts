@@ -3,7 +3,7 @@
 // place: column = block · b + index, so that blocks are decoded without branches and apart from each
 // other. Blocks of zeros store one zero. A "row" is a group of outputs that share their columns.
 import { eachStoredColumn, type SparseWeight } from '../../ir/sparsity.ts'
-import { BitWriter, readBits } from './bits.ts'
+import { BitWriter } from './bits.ts'
 import {
   type Encoded,
   eachGroup,
@@ -60,19 +60,31 @@ function encode(weight: SparseWeight, groups: OutputGroups): Darb {
   }
 }
 
-function decode(encoded: Darb, into: Rows): void {
-  const { width, exponents, indices, weights } = encoded
-  let [bit, next] = [0, 0]
-  eachGroup(encoded, (own, row) => {
+// Without branches on data: an index of at most eight bits lies in two bytes, wherever it starts.
+function decode(
+  { width, outputs, exponents, indices, weights }: Darb,
+  { data, columns }: Rows,
+): void {
+  // The byte after the last is looked at, and counts nothing.
+  const bytes = new Uint8Array(indices.length + 1)
+  bytes.set(indices)
+  let bit = 0
+  let next = 0
+  // Plain loops: variables of closures would be loaded for every weight.
+  for (let row = 0; row < exponents.length; row++) {
     const exponent = exponents[row]!
-    const blocks = Math.ceil(into.columns / (1 << exponent))
-    for (let block = 0; block < blocks; block++) {
-      const column = (block << exponent) + readBits(indices, bit + block * exponent, exponent)
-      own.forEach((output, i) => {
-        into.data[output * into.columns + column] = weights[next + block * width + i]!
-      })
+    const blocks = Math.ceil(columns / (1 << exponent))
+    const mask = (1 << exponent) - 1
+    for (let i = 0; i < width; i++) {
+      const start = outputs[row * width + i]! * columns
+      for (let block = 0; block < blocks; block++) {
+        const at = bit + block * exponent
+        const byte = at >>> 3
+        const window = (bytes[byte]! | (bytes[byte + 1]! << 8)) >>> (at & 7)
+        data[start + (block << exponent) + (window & mask)] = weights[next + block * width + i]!
+      }
     }
     bit += blocks * exponent
     next += blocks * width
-  })
+  }
 }

@@ -46,12 +46,14 @@ export function encodeLists(weight: SparseWeight, groups: OutputGroups): Lists {
   }
 }
 
-function decodeLists(encoded: Lists, into: Rows): void {
-  const { width, offset, columns, weights } = encoded
-  eachGroup(encoded, (own, group) => {
-    for (let at = offset[group]!; at < offset[group + 1]!; at++)
-      own.forEach((output, i) => {
-        into.data[output * into.columns + columns[at]!] = weights[at * width + i]!
-      })
-  })
+// Plain loops: variables of closures would be loaded for every weight.
+function decodeLists(encoded: Lists, { data, columns: length }: Rows): void {
+  const { width, outputs, offset, columns, weights } = encoded
+  for (let group = 0; group + 1 < offset.length; group++) {
+    const [first, end] = [offset[group]!, offset[group + 1]!]
+    for (let i = 0; i < width; i++) {
+      const start = outputs[group * width + i]! * length
+      for (let at = first; at < end; at++) data[start + columns[at]!] = weights[at * width + i]!
+    }
+  }
 }
