@@ -30,6 +30,11 @@ const lab = await openLab({ threads })
 const load = currentLoad()
 try {
   for (const { paper, check } of chosen) {
+    const missing = check.lacks?.()
+    if (missing !== undefined) {
+      console.log(`${paper.spec} ${check.name}: skipped, ${missing}`)
+      continue
+    }
     const started = performance.now()
     const outcomes: Outcome[] = []
     for (let i = 0; i < count; i++) outcomes.push(await check.run(lab, FIRST_SEED + i))

@@ -18,6 +18,8 @@ export interface Check {
   readonly claim: string
   /** What is done here instead, and the threshold it has to meet. */
   readonly check: string
+  /** Says what is missing to run it here; it is then skipped with that line. */
+  lacks?(): string | undefined
   /** Runs once with a seed; everything random depends on it alone. */
   run(lab: Lab, seed: number): Promise<Outcome>
   /** Judges all seeds together; default: every one holds. */

@@ -1,20 +1,43 @@
-// What checks of pattern pruning share: the kernels of a network, what a library keeps of them, plans.
+// What checks of pattern pruning share: a dense network, its kernels, what a library keeps of them, plans.
 import { maskables } from '../../src/compress/maskable.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { structures } from '../../src/compress/registry.ts'
 import { levelFor } from '../../src/compress/structures/densities.ts'
-import { patternName, patternUniverse } from '../../src/compress/structures/pattern.ts'
+import {
+  patternName,
+  patternUniverse,
+  patternUsage,
+} from '../../src/compress/structures/pattern.ts'
 import { findUnits } from '../../src/compress/units.ts'
 import { analyze } from '../../src/ir/analyze.ts'
 import type { Model } from '../../src/ir/graph.ts'
-import { readOnnx } from '../../src/onnx/read.ts'
-import { writeOnnx } from '../../src/onnx/write.ts'
 import { squares } from '../../src/recipes/sensitivity.ts'
-import { type FloatTensor, floatData } from '../../src/tensor/tensor.ts'
+import { largest } from '../../src/tensor/largest.ts'
+import type { FloatTensor } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { resnetCifar } from '../../src/zoo/resnet-cifar.ts'
+import { firstOf, type Lab, type Task } from './lab.ts'
+import { countWeights } from './pruned.ts'
 
 /** Shapes of a library, as PatDNN has it. */
 export const LIBRARY = 8
+/** Epochs of the dense network; of ADMM, and of what is left (120 and 60 in the paper). */
+const DENSE = 16
+export const EPOCHS = [10, 5] as const
+/** Peak rate of every training after the first. */
+export const RATE = 0.02
+/** What all checks are about. */
+export const SUBJECT = `ResNet-8-thin, ${DENSE} epochs on 6,000 pictures of Fashion-MNIST at 14 × 14, judged by 10,000 others`
+
+/** Returns the dense network of a seed and its task: trained once for all checks of patterns. */
+export async function patternSubject(
+  lab: Lab,
+  seed: number,
+): Promise<{ dense: Model; task: Task }> {
+  const task = firstOf(await lab.task('fashion-mnist-14'), 6000)
+  const untrained = resnetCifar({ blocks: 1, widths: [8, 16, 32], size: 14, channels: 1, seed })
+  return { task, dense: await lab.dense(untrained, task, { epochs: DENSE, seed }) }
+}
 
 /** Returns the squares of the 3 × 3 kernels of a model. */
 export function kernelSquares(model: Model): FloatTensor[] {
@@ -42,11 +65,11 @@ export function keptByLibrary(model: Model, library: readonly number[]): number 
 }
 
 /** Returns libraries of shapes drawn from the universe. */
-export function randomLibraries(count: number, seed: number): number[][] {
+export function randomLibraries(count: number, seed: number, size = LIBRARY): number[][] {
   const random = createRandom(seed)
   return Array.from({ length: count }, () =>
     Array.from(
-      random.permutation(patternUniverse.length).slice(0, LIBRARY),
+      random.permutation(patternUniverse.length).slice(0, size),
       (i) => patternUniverse[i]!,
     ),
   )
@@ -87,14 +110,14 @@ export function patternPlan(
   return { format: 1, keep: {}, mask: Object.fromEntries(mask) }
 }
 
-/** Returns how many times fewer weights the convolutions of a model hold than elements, as its file says. */
+/** Returns how many times fewer weights the 3 × 3 kernels of a model hold than elements. */
 export function convCompression(model: Model): number {
-  const read = readOnnx(writeOnnx(model))
-  let [elements, left] = [0, 0]
-  for (const weight of kernelShapes(read).keys()) {
-    const data = floatData(read.weights.get(weight))
-    elements += data.length
-    left += data.reduce((sum, value) => sum + +(value !== 0), 0)
-  }
-  return elements / left
+  const { alive, all } = countWeights(model, [...kernelShapes(model).keys()])
+  return all / alive
+}
+
+/** Returns the shapes that most kernels are nearest to. */
+export function mostFrequent(model: Model, size = LIBRARY): number[] {
+  const usage = patternUsage(kernelSquares(model))
+  return Array.from(largest(usage, size), (i) => patternUniverse[i]!)
 }
