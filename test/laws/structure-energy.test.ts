@@ -87,6 +87,18 @@ describe('patterns on iid kernels', () => {
       expect(own).toBeGreaterThan(keptPart(patternName(someOf(8)), score, 4 / 9))
   })
 
+  it('no exchange of one shape for another keeps more than the library made', () => {
+    const few = [2, 3, 4].map((seed) => energies([12, 8, 3, 3], { seed }))
+    for (const kernels of few) {
+      const library = patternLibrary([kernels], 8)
+      const most = keptBy([kernels], library)
+      library.forEach((_, place) => {
+        for (const shape of patternUniverse.filter((one) => !library.includes(one)))
+          expect(keptBy([kernels], library.with(place, shape))).toBeLessThanOrEqual(most + 1e-9)
+      })
+    }
+  })
+
   it('any four of nine keep 0.867', () => {
     const values = Array.from({ length: 3072 }, (_, k) => score.data.subarray(k * 9, k * 9 + 9))
     const best = values.map((kernel) =>
