@@ -1,6 +1,7 @@
 // A training loop without an engine, for solvers: the task is a quadratic, ½ Σ (w − goal)ᵀ A (w − goal).
 import { type Driven, drive } from '../../src/compress/solvers/drive.ts'
-import type { Masks, Solver, Target } from '../../src/compress/solvers/solver.ts'
+import type { Masks, Partition, Solver, Target } from '../../src/compress/solvers/solver.ts'
+import { largest } from '../../src/tensor/largest.ts'
 
 /** A task on some weights. */
 export interface Task {
@@ -77,4 +78,29 @@ export function towards(goal: Readonly<Record<string, Float32Array>>): Task['gra
         data.map((value, i) => value - goal[name]![i]!),
       ]),
     )
+}
+
+/** A target over one weight in groups: those of most score stay. */
+export function targetOf(group: readonly number[], keep: number, name = 'w'): Target {
+  const of = { [name]: Int32Array.from(group) }
+  const count = Math.max(...group) + 1
+  const partition: Partition = { count, of }
+  const stage = (least: number) => Math.max(keep, Math.ceil(count * least - 1e-9))
+  return {
+    kind: 'mask',
+    name,
+    weights: [name],
+    holds: [name],
+    keep: keep / count,
+    stage: (least) => ({ amount: stage(least), keep: stage(least) / count }),
+    partitions: [partition],
+    project(scores, least = keep / count) {
+      const sums = new Float64Array(count)
+      scores[name]!.forEach((score, i) => {
+        sums[group[i]!]! += score
+      })
+      const kept = new Set(largest(sums, stage(least)))
+      return { [name]: Uint8Array.from(group, (id) => (kept.has(id) ? 1 : 0)) }
+    },
+  }
 }

@@ -10,7 +10,8 @@ import { reachOf } from './strength.ts'
 export interface ReweightedOptions {
   /**
    * How many times over the penalty alone would bring the plan's strongest loser to zero in what is left
-   * of its part of the run; λ grows from round to round while losers resist.
+   * of its part of the run. Set anew in every round: λ grows while losers resist, and spares the others
+   * once they are gone.
    */
   readonly pull?: number
   /** λ itself, in place of `pull`: a group of curvature h goes where ‖w‖² < 8λ ÷ h. */
@@ -28,7 +29,7 @@ export interface ReweightedOptions {
   readonly emerge?: number
 }
 
-/** What it remembers beside α. */
+/** What it remembers beside α and what it pulls by. */
 export interface ReweightedData {
   readonly round: number
   /** Median energy of the groups at the start, by target and partition. */
@@ -41,39 +42,37 @@ export interface ReweightedData {
 
 /** Returns the solver. */
 export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedData> {
-  const { pull = 2, lambda, epsilon = 1e-3, rounds = 4, share = 0.5, emerge = 0 } = options
+  const { pull = 4, lambda, epsilon = 1e-3, rounds = 20, share = 0.5, emerge = 0 } = options
   if (!(rounds >= 1)) throw new OptionError(`rounds must be at least 1, found ${rounds}`)
-  // Returns Σ α ‖w‖² by the α before.
+  // α, λ and strengths 2λα by the weights as they are, and Σ α ‖w‖² by the α before.
   const renew = (
-    { targets, weights }: SolverRun,
+    run: SolverRun,
     tensors: Record<string, Float32Array>,
     medians: ReweightedData['medians'],
-  ): number => {
+  ): Pick<ReweightedData, 'prices' | 'penalty'> => {
     let penalty = 0
-    targets.forEach((target, t) => {
-      target.partitions.forEach((partition, p) => {
-        const floor = epsilon * medians[t]![p]!
-        const energy = energies(partition, weights)
-        const before = tensors[`alpha/${t}/${p}`]
-        if (before) for (let g = 0; g < energy.length; g++) penalty += before[g]! * energy[g]!
-        tensors[`alpha/${t}/${p}`] = Float32Array.from(energy, (value) => 1 / (value + floor || 1))
-      })
-    })
-    return penalty
-  }
-  const pricesOf = (run: SolverRun, before?: ReweightedData['prices']): number[][] =>
-    run.targets.map((target, t) => {
-      if (lambda !== undefined) return target.partitions.map(() => lambda)
-      // d‖w‖² = −4λ per unit of learning rate, whatever ‖w‖.
-      const reach = 4 * reachLeft(run)
+    const prices = run.targets.map((target, t) => {
       const kept = keptGroups(target, run)
       return target.partitions.map((partition, p) => {
-        if (kept[p]! >= partition.count) return 0
-        const loser = kthLargest(energies(partition, run.weights), kept[p]! + 1)
-        // What is gone has to be held there: λ never falls.
-        return Math.max(before?.[t]?.[p] ?? 0, (pull * loser) / reach)
+        const energy = energies(partition, run.weights)
+        const before = tensors[`alpha/${t}/${p}`]
+        if (before) for (let g = 0; g < energy.length; g++) penalty += before[g]! * energy[g]!
+        const floor = epsilon * medians[t]![p]!
+        const alpha = Float32Array.from(energy, (value) => 1 / (value + floor || 1))
+        tensors[`alpha/${t}/${p}`] = alpha
+        const loser = kept[p]! < energy.length ? kthLargest(energy.slice(), kept[p]! + 1) : 0
+        // d‖w‖² = −4λ per unit of learning rate, whatever ‖w‖.
+        const price = lambda ?? (pull * loser) / (4 * reachLeft(run))
+        const held = lambda === undefined ? tensors[`strength/${t}/${p}`] : undefined
+        tensors[`strength/${t}/${p}`] = alpha.map((value, g) =>
+          // What is gone stays gone when λ falls.
+          energy[g]! <= loser ? Math.max(2 * price * value, held?.[g] ?? 0) : 2 * price * value,
+        )
+        return price
       })
     })
+    return { prices, penalty }
+  }
   return {
     name: 'reweighted',
     paper: 'https://arxiv.org/abs/2001.08357',
@@ -83,22 +82,19 @@ export function reweighted(options: ReweightedOptions = {}): Solver<ReweightedDa
     init(run) {
       const tensors: Record<string, Float32Array> = {}
       const medians = medianEnergies(run)
-      renew(run, tensors, medians)
-      return { data: { round: 0, medians, prices: pricesOf(run), penalty: 0 }, tensors }
+      return { data: { round: 0, medians, ...renew(run, tensors, medians) }, tensors }
     },
-    adjust({ targets, weights, rate }, { data: { prices }, tensors }, gradients) {
+    adjust({ targets, weights, rate }, { tensors }, gradients) {
       targets.forEach((target, t) => {
         target.partitions.forEach((partition, p) => {
-          const strength = tensors[`alpha/${t}/${p}`]!.map((alpha) => 2 * prices[t]![p]! * alpha)
-          pullInPlace(partition, strength, { weights, gradients, rate })
+          pullInPlace(partition, tensors[`strength/${t}/${p}`]!, { weights, gradients, rate })
         })
       })
     },
     act(run, { data, tensors }) {
       const round = Math.floor((run.step * rounds) / run.steps)
       if (round === data.round) return undefined
-      const penalty = renew(run, tensors, data.medians)
-      return { data: { ...data, round, prices: pricesOf(run, data.prices), penalty } }
+      return { data: { ...data, round, ...renew(run, tensors, data.medians) } }
     },
     restarts: (steps) => [steps],
     finish: ({ targets, weights }, { data }) =>
