@@ -3,16 +3,18 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { vanishingTogether } from '../src/compress/cut.ts'
 import { structures } from '../src/compress/registry.ts'
 import { GraphBuilder } from '../src/ir/builder.ts'
-import { subjectOf } from '../src/profile/layers.ts'
+import { isCoupled, subjectOf } from '../src/profile/layers.ts'
 import { kindsOf, maskedTime, nearestLevel } from '../src/profile/masks.ts'
 import { compare, median, percentile } from '../src/profile/measure.ts'
 import { Workbench } from '../src/profile/prepare.ts'
 import { priceSubject } from '../src/profile/price.ts'
 import { PriceTable } from '../src/profile/table.ts'
+import { tileOf } from '../src/profile/tile.ts'
 import { measuredWhole } from '../src/profile/whole.ts'
-import { widthLevels } from '../src/profile/widths.ts'
+import { timeAt, widthLevels } from '../src/profile/widths.ts'
 import { floats } from '../src/tensor/tensor.ts'
 import { resnetCifar } from '../src/zoo/resnet-cifar.ts'
 
@@ -106,11 +108,37 @@ describe('priceSubject()', () => {
         expect(price).toBeLessThanOrEqual(prices[i]! + 1e-9)
       })
     }
+    // A branch that keeps nothing takes nothing.
+    const [branch] = vanishingTogether(subject.model, subject.analysis, subject.units)
+    const without = plan({ [branch!]: 0 })
+    const inside = subject.layers.map(({ reads, makes }) => [...reads, ...makes].includes(branch!))
+    expect(inside.filter(Boolean).length).toBe(2)
+    expect(pricing.layers(without).map((ms) => ms === 0)).toEqual(inside)
+    expect(pricing.price(without)).toBeLessThan(pricing.price(plan({ [branch!]: 4 })))
     const size = table.size
     await priceSubject(subject, table, options)
     expect(table.size).toBe(size)
     await bench.close()
   }, 120_000)
+})
+
+describe('widths in tiles', () => {
+  it('a target that pads its channels is told by 36 that take as long as 40, or as 48', () => {
+    expect(tileOf([74, 75, 75])).toBe(16)
+    expect(tileOf([62, 63, 75])).toBe(8)
+    expect(tileOf([57, 63, 75])).toBe(1)
+  })
+
+  it('what is between two measured widths costs what its last tile costs', () => {
+    const subject = subjectOf(resnetCifar({ blocks: 1, widths: [64], size: 8, seed: 1 }))
+    const layer = subject.layers.find((found) => !isCoupled(found))!
+    // With tiles of 16 these widths take 64, 48 and 32.
+    const grid = { tile: 16, reads: [64], makes: [64, 40, 24], ms: [[4, 3, 2]] }
+    const at = (makes: number) => timeAt(layer, grid, { reads: 64, makes })
+    expect([64, 52, 48, 44, 36, 32, 28].map(at)).toEqual([4, 4, 3, 3, 3, 2, 2])
+    const smooth = { ...grid, tile: 1 }
+    expect(timeAt(layer, smooth, { reads: 64, makes: 52 })).toBe(3.5)
+  })
 })
 
 describe('masks', () => {

@@ -125,14 +125,32 @@ export function cutModel(model: Model, kept: Kept): Model {
  * of a Concat, hidden layers of a gate. Each is tried alone.
  */
 export function vanishingClasses(model: Model, analysis: Analysis, units: UnitMap): string[] {
-  return units.classes.flatMap(({ name, frozen }) => {
-    if (frozen !== undefined) return []
+  const open = units.classes.filter(({ frozen }) => frozen === undefined)
+  const canGo = canVanish(model, analysis, units)
+  return open.flatMap(({ name }) => (canGo([name]) ? [name] : []))
+}
+
+/**
+ * Returns classes that may vanish in any combination: all that may alone, without those that something
+ * cannot do without once the ones before them went (the last branch of a Concat).
+ */
+export function vanishingTogether(model: Model, analysis: Analysis, units: UnitMap): string[] {
+  const alone = vanishingClasses(model, analysis, units)
+  const canGo = canVanish(model, analysis, units)
+  if (canGo(alone)) return alone
+  const found: string[] = []
+  for (const name of alone) if (canGo([...found, name])) found.push(name)
+  return found
+}
+
+function canVanish(model: Model, analysis: Analysis, units: UnitMap) {
+  return (names: readonly string[]): boolean => {
     try {
-      cut(model, analysis, { [name]: [] }, { units })
-      return [name]
+      cut(model, analysis, Object.fromEntries(names.map((name) => [name, []])), { units })
+      return true
     } catch (error) {
-      if (error instanceof OptionError) return []
+      if (error instanceof OptionError) return false
       throw error
     }
-  })
+  }
 }

@@ -14,8 +14,8 @@ import { between, planAtLevel } from './widths.ts'
 
 /** Levels of width at which the whole model is timed, besides full. */
 const ANCHORS = [2, 3] as const
-/** Density at which the whole model is timed with all its masks. */
-const ANCHOR_DENSITY = 0.125
+/** Densities at which the whole model is timed with all its masks: which ones matters little. */
+const MASKED_ANCHORS = [0.25, 0.0625] as const
 
 /** How raw prices become milliseconds. */
 export interface Anchored {
@@ -27,7 +27,7 @@ export interface Anchored {
 
 /**
  * Returns what sets raw prices right. Sums are off where layers share caches, and where
- * masked ones meet others in another layout: whole models of even widths, and one with masks
+ * masked ones meet others in another layout: whole models of even widths, and some with masks
  * everywhere, say by how much.
  */
 export async function anchored(
@@ -61,16 +61,25 @@ export async function anchored(
   }
   const factor = ({ denseMs }: RawPrice) => along(points, denseMs)
   const widths = (price: RawPrice) => price.ms * factor(price)
-  const anchor = maskedPlan(subject, raw, masks)
-  const price = raw(anchor)
-  if (price.maskedElements === 0) return { whole: widths, factor }
-  const found = await measured(masked(subject, anchor))
-  // What changing layouts between layers takes; a layer alone may be given a slower kernel, never a faster one.
-  const off = Math.max(0, Math.min(MOST * price.ms, found) - widths(price))
-  const extra = off / price.maskedElements
-  // Masks that cost more than they save are not used by the compiler.
-  const whole = (plan: RawPrice) =>
-    Math.min(widths(plan) + extra * plan.maskedElements, plan.denseMs * factor(plan))
+  // What an element that a masked layer writes takes beside its layer: more where layouts change, less
+  // where the weights that are gone had to come from memory.
+  const extras: number[] = []
+  for (const density of MASKED_ANCHORS) {
+    const anchor = maskedPlan(subject, raw, { masks, density })
+    const price = raw(anchor)
+    if (price.maskedElements === 0) continue
+    const found = await measured(masked(subject, anchor))
+    const off = Math.min(MOST * price.ms, found) - widths(price)
+    extras.push(off / price.maskedElements)
+  }
+  if (extras.length === 0) return { whole: widths, factor }
+  const extra = extras.reduce((sum, value) => sum + value, 0) / extras.length
+  // Masks that cost more than they save are not used by the compiler; layers take what they take.
+  const whole = (plan: RawPrice) => {
+    const layers = (plan.ms - plan.restMs) * factor(plan)
+    const sum = widths(plan) + extra * plan.maskedElements
+    return Math.min(Math.max(sum, layers), plan.denseMs * factor(plan))
+  }
   return { whole, factor }
 }
 
@@ -98,7 +107,7 @@ function narrowed({ model, analysis, units }: Subject, plan: Plan): Model {
 function maskedPlan(
   { layers }: Subject,
   raw: (plan: Plan) => RawPrice,
-  masks: readonly LayerMasks[],
+  { masks, density }: { readonly masks: readonly LayerMasks[]; readonly density: number },
 ): Plan {
   const mask: Plan['mask'] = {}
   layers.forEach((layer, i) => {
@@ -108,7 +117,7 @@ function maskedPlan(
     for (const [name] of masks[i]!.kinds) {
       const found = {
         structure: name!,
-        level: nearestLevel(structures.named(name!), shape, ANCHOR_DENSITY),
+        level: nearestLevel(structures.named(name!), shape, density),
       }
       const ms = raw({ ...identityPlan, mask: { [weight]: found } }).layers[i]!
       if (ms >= least) continue

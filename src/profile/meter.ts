@@ -20,6 +20,7 @@ import type { Workbench } from './prepare.ts'
 import type { Reference } from './reference.ts'
 import type { PriceTable } from './table.ts'
 import { layerWarmupMs } from './target.ts'
+import { widthTile } from './tile.ts'
 import { fillGrid, gridPoints, type Point, timeAt, type WidthGrid } from './widths.ts'
 
 /** How to measure. */
@@ -47,6 +48,11 @@ export class Meter {
     this.subject = subject
     this.table = table
     this.#options = options
+  }
+
+  /** The step in which times grow with widths here. */
+  tile(): Promise<number> {
+    return widthTile(this.table, this.#options)
   }
 
   /** Measures what is missing; `from` and `to` say which part of the whole work this is, 0…1. */
@@ -98,7 +104,8 @@ export async function measureWidths(meter: Meter): Promise<WidthGrid[]> {
   const points = subject.layers.flatMap((layer) => gridPoints(subject, layer).flat())
   const build = ({ layer, plan }: Point) => isolateLayer(subject, layer, plan)
   await meter.measure(points, build, { from: 0, to: 0.5 })
-  return subject.layers.map((layer) => fillGrid(subject, layer, table))
+  const tile = await meter.tile()
+  return subject.layers.map((layer) => fillGrid(subject, layer, { table, tile }))
 }
 
 /**

@@ -35,8 +35,13 @@ export function rawPrices(
   const maskers = layers.map((layer, i) => maskerOf(layer, curves[i]!))
   const widths = (plan: Plan) => {
     const type = remembering(typesUnder(subject, plan))
-    const dense = layers.map((layer, i) => timeAt(layer, grids[i]!, widthsOf(subject, layer, type)))
-    const elements = layers.map(({ node }) => sizeOf(type(node.outputs[0]!).shape))
+    const at = layers.map((layer) => widthsOf(subject, layer, type))
+    // What reads or makes nothing is not there.
+    const isGone = ({ reads, makes }: (typeof at)[number]) => reads === 0 || makes === 0
+    const dense = layers.map((layer, i) => (isGone(at[i]!) ? 0 : timeAt(layer, grids[i]!, at[i]!)))
+    const elements = layers.map(({ node }, i) =>
+      isGone(at[i]!) ? 0 : sizeOf(type(node.outputs[0]!).shape),
+    )
     const shares = layers.map((layer) =>
       layer.masks ? sizeOf(maskedShape(layer, type)) / sizeOf(layer.masks.shape) : 1,
     )

@@ -29,6 +29,10 @@ export async function measuredRatio(a: Model, b: Model, options: WholeOptions): 
   return ratio
 }
 
+/** A whole model is timed again while the least found falls by more than this share, at most this often. */
+const SETTLED = 0.01
+const MOST_TRIES = 6
+
 /** Returns the least milliseconds of a model on the table's target, at the speed the table began with. */
 export async function measuredWhole(model: Model, { bench, table }: WholeOptions): Promise<number> {
   const key = `whole ${shapeKey(model)}`
@@ -36,9 +40,15 @@ export async function measuredWhole(model: Model, { bench, table }: WholeOptions
   if (known !== undefined) return known
   const { candidate: beside, factor } = await referenceOf(table)
   const candidate = await bench.candidate(model, table.scope.target, 'whole')
-  const { timings } = await compare('whole', [candidate, beside], { rounds: 5, ...bench.timing })
+  // Everything stands on these few times, and for a second a neighbour may slow a cache that the
+  // reference does not use: one such time was 8 % off.
+  let ms = Number.POSITIVE_INFINITY
+  for (let i = 0, before = ms; i < MOST_TRIES; i++, before = ms) {
+    const { timings } = await compare('whole', [candidate, beside], { rounds: 3, ...bench.timing })
+    ms = Math.min(ms, timings[0]!.minMs * factor(timings[1]!.minMs))
+    if (ms > (1 - SETTLED) * before) break
+  }
   await candidate.close?.()
-  const ms = timings[0]!.minMs * factor(timings[1]!.minMs)
   table.set(key, ms)
   table.save()
   return ms

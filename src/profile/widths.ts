@@ -23,6 +23,8 @@ export interface Point {
 
 /** A layer's measured grid: milliseconds at `reads[i]` × `makes[j]`, widest first. */
 export interface WidthGrid {
+  /** The target computes multiples of this. */
+  readonly tile: number
   readonly reads: readonly number[]
   readonly makes: readonly number[]
   readonly ms: readonly (readonly number[])[]
@@ -82,8 +84,12 @@ export function gridPoints(subject: Subject, layer: PricedLayer): Point[][] {
   )
 }
 
-/** Returns the grid of a layer whose points the table holds. */
-export function fillGrid(subject: Subject, layer: PricedLayer, table: PriceTable): WidthGrid {
+/** Returns the grid of a layer whose points the table holds, on a target that computes in tiles. */
+export function fillGrid(
+  subject: Subject,
+  layer: PricedLayer,
+  { table, tile }: { readonly table: PriceTable; readonly tile: number },
+): WidthGrid {
   const points = gridPoints(subject, layer)
   const ms = points.map((row) =>
     row.map(({ key }) => {
@@ -95,6 +101,7 @@ export function fillGrid(subject: Subject, layer: PricedLayer, table: PriceTable
   const widths = ({ plan }: Point) => widthsOf(subject, layer, typesUnder(subject, plan))
   const moved = isCoupled(layer) && layer.makes.length === 0 ? 'reads' : 'makes'
   return {
+    tile,
     reads: points.map((row) => widths(row[0]!).reads),
     makes: points[0]!.map((point) => widths(point)[moved]),
     ms: monotone(ms),
@@ -107,20 +114,23 @@ export function timeAt(
   grid: WidthGrid,
   { reads, makes }: { readonly reads: number; readonly makes: number },
 ): number {
+  const { tile } = grid
   if (isCoupled(layer))
-    return between(grid.makes, grid.ms[0]!, layer.makes.length === 0 ? reads : makes)
-  const rows = grid.ms.map((row) => between(grid.makes, row, inTiles(grid.makes, makes)))
-  return between(grid.reads, rows, reads)
+    return inTiles(grid.makes, grid.ms[0]!, { at: layer.makes.length === 0 ? reads : makes, tile })
+  const rows = grid.ms.map((row) => inTiles(grid.makes, row, { at: makes, tile }))
+  return inTiles(grid.reads, rows, { at: reads, tile })
 }
 
-/** Kernels compute outputs in tiles of this: 28 cost as much as 32. */
-const TILE = 8
-
-// Measured widths stand for themselves; others cost what the next tile costs.
-function inTiles(measured: readonly number[], width: number): number {
-  if (measured.includes(width)) return width
-  const above = measured.filter((other) => other > width).at(-1) ?? width
-  return Math.min(above, Math.ceil(width / TILE) * TILE)
+// Measured widths stand for themselves; others cost what their last tile costs.
+function inTiles(
+  widths: readonly number[],
+  values: readonly number[],
+  { at, tile }: { readonly at: number; readonly tile: number },
+): number {
+  const measured = widths.indexOf(at)
+  if (measured >= 0) return values[measured]!
+  const computed = (width: number) => Math.ceil(width / tile) * tile
+  return between(widths.map(computed), values, computed(at))
 }
 
 /** Linear between points whose places fall; outside them, and beside an infinite one, the nearest above counts. */
