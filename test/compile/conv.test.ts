@@ -51,6 +51,8 @@ describe('conv-gemm-f32', () => {
     // Weights beyond the first-level cache: short rows share tiles, the last rows stand alone.
     { c: 64, o: 74, size: [7, 7], kernel: [1, 1] },
     { c: 60, o: 80, size: [5, 9], kernel: [3, 1], pads: [1, 0, 1, 0] },
+    // Weights beyond the second-level cache: chunks of panels, and channels that fill no panel.
+    { c: 197, o: 171, size: [1, 7], kernel: [1, 1] },
     // A beyond three times the cache: blocks of pixels.
     { c: 300, o: 20, size: [6, 8], kernel: [1, 1] },
     {

@@ -35,6 +35,10 @@ const models: Record<string, Model> = {
     const pooled = b.op('GlobalAveragePool', [b.op('Sigmoid', [y])])
     return b.op('MatMul', [b.op('Flatten', [pooled]), b.constant(normal([24, 700], 4))])
   }),
+  'weights in chunks': build([[1, 160, 7, 7]], (b, x) => {
+    const weight = b.constant(normal([320, 160, 1, 1]))
+    return b.op('Relu', [b.op('Conv', [x, weight])])
+  }),
   'a depthwise convolution': build([[1, 40, 33, 31]], (b, x) =>
     b.op('Conv', [conv(b, x, 40), b.constant(normal([40, 1, 3, 3]))], {
       pads: intList([1, 1, 1, 1]),

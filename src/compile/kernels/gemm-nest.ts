@@ -2,6 +2,7 @@
 // of weights stay in the first-level cache while pixels pass, or blocks of pixels while panels pass.
 import { loop } from '../tile/build.ts'
 import type { TileStatement } from '../tile/nodes.ts'
+import { chunksOf, withinLoop } from './gemm-chunks.ts'
 import { packedBytes } from './gemm-panels.ts'
 import {
   type GemmNest,
@@ -30,6 +31,23 @@ export function depthOf(taps: readonly TapLoop[]): number {
 
 /** Returns the statements of a nest. Loop names start with `prefix`. */
 export function gemmStatements(nest: GemmNest, prefix = ''): TileStatement[] {
+  const [first, ...outer] = nest.outer
+  if (first?.weights) {
+    const name = `${prefix}g`
+    return [
+      loop(name, first.count, gemmStatements(withinLoop({ ...nest, outer }, first, name), name)),
+    ]
+  }
+  const chunks = chunksOf(nest, depthOf(nest.taps), prefix)
+  if (chunks === undefined) return blockStatements(nest, prefix)
+  const { name, count, touch, inside, rest } = chunks
+  return [
+    loop(name, count, [touch, ...blockStatements(inside, prefix)]),
+    ...(rest ? blockStatements(rest, prefix) : []),
+  ]
+}
+
+function blockStatements(nest: GemmNest, prefix: string): TileStatement[] {
   const merged = { ...nest, ...mergePixels(nest), taps: mergeTaps(nest.taps) }
   const size = blockSize(merged)
   const { pixels } = merged
