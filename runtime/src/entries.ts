@@ -16,6 +16,7 @@ type Inputs = Readonly<Record<string, ModelInput>>
 const integer = is('an integer', Number.isSafeInteger)
 const formulaForm = object({ size: text, times: count, plus: integer, over: count, by: count })
 const sizedForm = object({
+  below: optional(count),
   dims: optional(list((value, path) => value === null || formulaForm(value, path))),
 })
 const islandsForm = object({
@@ -83,13 +84,24 @@ export function chooseEntry(manifest: Manifest, inputs: Inputs, name: string | u
 
 /**
  * Finds the sizes of a run by the shapes of its inputs, and tells the program. Returns undefined for an
- * entry of fixed sizes. Throws InputError where they cannot be found, contradict each other or are too large.
+ * entry of fixed sizes. Throws InputError where they cannot be found, contradict each other or are too
+ * large, and where a number is beyond what the model can take.
  */
 export function readSizes(
   way: BundleEntry,
   inputs: Inputs,
   memory: WebAssembly.Memory,
 ): Sizes | undefined {
+  for (const { name, below, address } of way.inputs) {
+    if (below === undefined) continue
+    const given = inputs[name] as Exclude<ModelInput, { width: number }> | undefined
+    const left = given ?? new Int32Array(memory.buffer, address, 1)
+    const value = Number(('data' in left ? left.data : left)[0])
+    if (value >= below)
+      throw new InputError(
+        `Cannot run: "${name}" is ${value}, and must be below ${below}: reset the model, or begin again`,
+      )
+  }
   if (way.sizes === undefined) return undefined
   const found = sizesOf(way, inputs)
   if (typeof found === 'string') throw new InputError(`Cannot run: ${found}`)

@@ -22,8 +22,11 @@ export {
   type WeightSegment,
 } from './storage.ts'
 
-/** Version of the format that this code writes and reads. */
-export const FORMAT_VERSION = 2
+/**
+ * Version of the format that this code writes and reads. It grows with every field that a runtime must
+ * know to run a bundle right: fields it does not know it passes over.
+ */
+export const FORMAT_VERSION = 3
 
 /** Element types a caller passes or receives. */
 export type BundleDtype =
@@ -118,6 +121,8 @@ export interface BoundValue {
 
 /** An input of a bundle. */
 export interface BundleInput extends BoundValue {
+  /** Of an integer: a run with another, given or left by the one before, ends in an InputError. */
+  readonly below?: number
   readonly description: ImageDescription | TensorDescription
 }
 
@@ -212,7 +217,7 @@ export interface BundleContent {
   readonly code: Uint8Array
   readonly weights: Uint8Array
   /** Present where the manifest lists it, unless it was left behind. */
-  readonly relaxed?: Uint8Array
+  readonly relaxed?: Uint8Array | undefined
 }
 
 /**
@@ -345,6 +350,7 @@ function checkPlace(value: BoundValue, path: string, memoryBytes: number): numbe
   return end <= memoryBytes ? end : fail(`${path} lies outside the memory`)
 }
 
-function sizeOf(shape: readonly number[]): number {
+/** Returns how many elements a shape has. */
+export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1)
 }

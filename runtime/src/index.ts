@@ -9,6 +9,7 @@ import type { BundleSource } from './source.ts'
 import type { Loaded } from './worker.ts'
 
 export type { Pixels } from './describe.ts'
+export { BundleError, InputError } from './errors.ts'
 export type {
   BundleDtype,
   BundleInput,
@@ -18,7 +19,6 @@ export type {
   OutputDescription,
   TensorDescription,
 } from './format.ts'
-export { BundleError, InputError } from './errors.ts'
 export type { ModelInput, OutputTensor, TensorArray, TensorInput } from './instance.ts'
 export type { BundleSource } from './source.ts'
 
@@ -31,6 +31,11 @@ export interface LoadOptions {
    * page it takes cross-origin isolation; where threads cannot be had there is one, see `Model.onlyOne`.
    */
   readonly threads?: number
+  /**
+   * Longest time without a sign of life, in milliseconds: a run that takes longer, or loading that long
+   * without progress, ends in a BundleError, and the model with it. It is in a worker then.
+   */
+  readonly timeoutMs?: number
   /** Called while the weights arrive, with how many of their bytes are there, and of how many. */
   readonly onProgress?: (loaded: number, total: number) => void
 }
@@ -87,14 +92,15 @@ const here = typeof document === 'undefined' ? import('./instance.ts') : undefin
  * const { logits } = await model.run({ image: bitmap })
  */
 export async function load(source: BundleSource, options: LoadOptions = {}): Promise<Model> {
-  const isPage = typeof document !== 'undefined'
-  const { worker = isPage, threads = 1, onProgress } = options
+  const { worker = typeof document !== 'undefined', threads = 1, timeoutMs, onProgress } = options
   if (!(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS))
     throw new InputError(
       `Cannot load the bundle on ${threads} threads: expected 1 to ${MOST_THREADS}`,
     )
-  if (worker) {
-    const remote = await startWorker(spawn)
+  const limit = timeoutMs === undefined ? undefined : import('./limit.ts')
+  if (worker || limit) {
+    let remote = await startWorker(spawn)
+    if (limit) remote = (await limit).limited(remote, timeoutMs!)
     const question = { kind: 'load', source: sendable(source), threads } as const
     try {
       const loaded = (await remote.ask(question, onProgress)) as Loaded
@@ -111,22 +117,19 @@ export async function load(source: BundleSource, options: LoadOptions = {}): Pro
     }
   }
   const { loadInstance } = await (here ?? import('./instance.ts'))
-  const made = await loadInstance(source, { threads, spawn, ...(onProgress && { onProgress }) })
+  const made = await loadInstance(source, { threads, spawn, onProgress })
   let instance: typeof made | undefined = made
-  const runSync: RunSync = (inputs, { entry } = {}) => {
+  const alive = () => {
     if (instance === undefined) throw new InputError(DISPOSED)
-    return instance.run(inputs, entry)
+    return instance
   }
   return modelOf({
     manifest: made.manifest,
     threads: made.threads,
     onlyOne: made.onlyOne,
-    run: async (inputs, entry) => runSync(inputs, entry === undefined ? {} : { entry }),
-    runSync,
-    reset: async () => {
-      if (instance === undefined) throw new InputError(DISPOSED)
-      instance.reset()
-    },
+    run: async (inputs, entry) => alive().run(inputs, entry),
+    runSync: (inputs, { entry } = {}) => alive().run(inputs, entry),
+    reset: async () => alive().reset(),
     dispose: () => {
       instance?.stop()
       instance = undefined
@@ -162,7 +165,7 @@ function sendable(source: BundleSource): Exclude<BundleSource, URL> {
   if (source instanceof URL) return source.href
   if (typeof source === 'object' && 'manifest' in source) {
     const { manifest, code, weights, relaxed } = source
-    return { manifest, code, weights, ...(relaxed && { relaxed }) }
+    return { manifest, code, weights, relaxed }
   }
   if (typeof source !== 'string' || isNode) return source
   return new URL(source, globalThis.document?.baseURI ?? location.href).href

@@ -2,7 +2,13 @@
 
 import type { imageTensor, Pixels } from './describe.ts'
 import { InputError } from './errors.ts'
-import type { BoundValue, BundleEntry, BundleInput, Manifest } from './format.ts'
+import {
+  type BoundValue,
+  type BundleEntry,
+  type BundleInput,
+  type Manifest,
+  sizeOf,
+} from './format.ts'
 import { type BundleSource, openBundle } from './source.ts'
 import type { TeamOptions } from './threads.ts'
 import { startProgram } from './wasm.ts'
@@ -96,7 +102,7 @@ export async function loadInstance(source: BundleSource, options: TeamOptions): 
     reset: () => {
       for (const way of ways)
         for (const { to } of statesOf(way, ways))
-          new Uint8Array(memory.buffer, to.address, sizeOf(to) * 4).fill(0)
+          new Uint8Array(memory.buffer, to.address, sizeOf(to.shape) * 4).fill(0)
     },
     stop,
   }
@@ -148,7 +154,7 @@ export function isState(input: string, ways: readonly BundleEntry[]): boolean {
 
 function writeInput(input: BundleInput, given: ModelInput, { memory, images, sizes }: Hands): void {
   const shape = sizes?.shapeOf(input) ?? input.shape
-  const size = sizeOf({ shape })
+  const size = sizeOf(shape)
   const values = isPixels(given)
     ? pixelsFor(input, given, images)
     : 'data' in given
@@ -160,8 +166,8 @@ function writeInput(input: BundleInput, given: ModelInput, { memory, images, siz
     )
   const to =
     input.storage === 'float32'
-      ? new Float32Array(memory.buffer, input.address, sizeOf(input))
-      : new Int32Array(memory.buffer, input.address, sizeOf(input))
+      ? new Float32Array(memory.buffer, input.address, sizeOf(input.shape))
+      : new Int32Array(memory.buffer, input.address, sizeOf(input.shape))
   const own = ARRAYS[input.dtype]
   if (!Array.isArray(values) && !(values instanceof own) && !isExactSource(values, input))
     throw new InputError(
@@ -212,7 +218,7 @@ function readOutputs(
   for (const output of way.outputs) {
     if (way.state?.some((state) => state.output === output.name)) continue
     const { name, dtype, storage, address } = output
-    const size = sizeOf(output)
+    const size = sizeOf(output.shape)
     const whole =
       storage === 'float32'
         ? new Float32Array(memory.buffer, address, size)
@@ -236,7 +242,7 @@ function keepState(
   const bytes = new Uint8Array(memory.buffer)
   for (const { from, to } of statesOf(way, ways))
     if (from.address !== to.address)
-      bytes.copyWithin(to.address, from.address, from.address + sizeOf(from) * 4)
+      bytes.copyWithin(to.address, from.address, from.address + sizeOf(from.shape) * 4)
 }
 
 // The manifest was checked: both ends exist and fit.
@@ -245,8 +251,4 @@ function statesOf({ state = [], outputs }: BundleEntry, ways: readonly BundleEnt
     from: outputs.find(({ name }) => name === output)!,
     to: ways.flatMap(({ inputs }) => inputs).find(({ name }) => name === input)!,
   }))
-}
-
-function sizeOf({ shape }: Pick<BoundValue, 'shape'>): number {
-  return shape.reduce((product, dim) => product * dim, 1)
 }

@@ -1,4 +1,7 @@
 // Where a bundle comes from: a folder or single file by path or URL, its bytes, or its parts.
+
+import { fail } from './check.ts'
+import { BundleError } from './errors.ts'
 import {
   type BundleContent,
   checkManifest,
@@ -8,7 +11,6 @@ import {
   parseManifest,
   SINGLE_MAGIC,
 } from './format.ts'
-import { BundleError } from './errors.ts'
 import { isNode } from './host.ts'
 import { openBytes, openPlace, type Reader } from './reader.ts'
 
@@ -69,10 +71,7 @@ async function single(file: Reader): Promise<OpenBundle> {
   try {
     const header = (await file.read(8)).slice()
     const [mark, length] = new Uint32Array(header.buffer)
-    if (mark !== SINGLE_MAGIC)
-      throw new BundleError(
-        'Cannot read the bundle: the file does not start with the mark of a bundle',
-      )
+    if (mark !== SINGLE_MAGIC) fail('the file does not start with the mark of a bundle')
     const manifest = parseManifest(new TextDecoder().decode(await file.read(length!)))
     const base = await file.read(manifest.code.bytes)
     const relaxed = manifest.relaxed && (await file.read(manifest.relaxed.bytes))

@@ -18,7 +18,7 @@ export interface TeamOptions {
   readonly threads: number
   readonly spawn: Spawn
   /** Told how many bytes of the weights have arrived, of how many. */
-  readonly onProgress?: (loaded: number, total: number) => void
+  readonly onProgress?: ((loaded: number, total: number) => void) | undefined
 }
 
 /** Starts `threads` − 1 workers on shared memory. Throws when shared memory or workers cannot be had. */

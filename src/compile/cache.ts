@@ -28,6 +28,7 @@ export function cachedEntries(
   })
   const decode: Entry = {
     ...{ name: 'decode', bindings: {}, sizes: [], dims: new Map() },
+    below: { [position.name]: most },
     model: decoder.model,
   }
   const kept = [position, ...caches].map(({ name, next }) => [next, name])

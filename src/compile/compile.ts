@@ -131,8 +131,8 @@ export function compile(model: Model, options: CompileOptions = {}): Compiled {
     })
   const code = emit(fma ?? false)
   const relaxed = fma === undefined ? emit(true) : undefined
-  const faces = entries.map(({ name = 'run' }, i): BundleEntry => {
-    const parts = { fixed: fixed[i]!, program: programs[i]!, placed: program.entries[i]! }
+  const faces = entries.map(({ name = 'run', below }, i): BundleEntry => {
+    const parts = { fixed: fixed[i]!, program: programs[i]!, placed: program.entries[i]!, below }
     return { name, ...faceOf(parts, description) }
   })
   const kept = orderState(state, faces)

@@ -36,6 +36,8 @@ export interface Entry extends Bounded {
   readonly name?: string
   /** Sizes of its dynamic dimensions. */
   readonly bindings: Readonly<Record<string, number>>
+  /** Integer inputs that must stay below a number, where more would be beyond what is kept. */
+  readonly below?: Readonly<Record<string, number>>
 }
 
 /** All ways through a model, and the state that comes with them: output → input. */

@@ -28,11 +28,12 @@ export interface MadeEntry {
   readonly fixed: Sized
   readonly program: Program
   readonly placed: PlacedEntry
+  readonly below?: Readonly<Record<string, number>> | undefined
 }
 
 /** Returns inputs and outputs of an entry. Throws CompileError for types a bundle cannot hold. */
 export function faceOf(
-  { fixed, program, placed }: MadeEntry,
+  { fixed, program, placed, below }: MadeEntry,
   description: BundleDescription | undefined,
 ): Pick<BundleEntry, 'inputs' | 'outputs' | 'sizes'> {
   const place = (name: string, role: 'inputs' | 'outputs') => {
@@ -59,6 +60,7 @@ export function faceOf(
   const inputs = given.map(
     ({ name }): BundleInput => ({
       ...place(name, 'inputs'),
+      ...(below?.[name] !== undefined && { below: below[name] }),
       description: description?.inputs?.[name] ?? { kind: 'tensor' },
     }),
   )

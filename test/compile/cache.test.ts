@@ -1,12 +1,12 @@
 // A decoder with a cache: token by token equals all tokens at once, and ONNX Runtime on the file given.
-import { load } from '@tersor/runtime'
+import { InputError, load } from '@tersor/runtime'
 import { describe, expect, it } from 'vitest'
 import { compile } from '../../src/compile/compile.ts'
 import { GraphBuilder } from '../../src/ir/builder.ts'
 import { float, int, intList, type Model } from '../../src/ir/graph.ts'
 import { tensor } from '../../src/tensor/tensor.ts'
-import { normal } from './bundle-harness.ts'
 import { runReference } from '../support/ort.ts'
+import { normal } from './bundle-harness.ts'
 
 const WIDTH = 8
 
@@ -109,6 +109,20 @@ describe('a decoder with a cache', () => {
         expectClose(logits!.data as Float32Array, row(i))
       }
     }
+    bundle.dispose()
+  })
+
+  it('refuses tokens beyond its end, until it is reset', async () => {
+    const bundle = await load(compile(decoder(), { cache: { size: 'length', most: 5 } }))
+    const decode = () => bundle.run({ tokens: [3] }, { entry: 'decode' })
+    const [first] = [await decode()]
+    for (let i = 1; i < 5; i++) await decode()
+    await expect(decode()).rejects.toThrow(InputError)
+    await expect(decode()).rejects.toThrow('"position" is 5, and must be below 5')
+    await bundle.reset()
+    expect((await decode()).logits).toEqual(first.logits)
+    const given = bundle.run({ tokens: [3], position: [7] }, { entry: 'decode' })
+    await expect(given).rejects.toThrow('"position" is 7')
     bundle.dispose()
   })
 

@@ -9,6 +9,7 @@ import { load } from '@tersor/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeBundle } from '../../src/compile/bundle.ts'
 import { compile } from '../../src/compile/compile.ts'
+import { sha256 } from '../../src/compile/sha256.ts'
 import { build, conv } from '../compile/bundle-harness.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -40,6 +41,29 @@ describe('bundle in worker threads', () => {
     await expect(model.run({ x0: input })).rejects.toThrow(/disposed/)
     const altered = { ...compiled, weights: compiled.weights.slice().fill(1) }
     await expect(runtime.load(altered, { worker: true })).rejects.toThrow(runtime.BundleError)
+  })
+
+  it('ends what runs for ever, where there is a limit', async () => {
+    const runtime = (await import(built)) as typeof import('@tersor/runtime')
+    // (module (import "env" "memory" (memory 1)) (func (export "run") (loop (br 0))))
+    const code = Uint8Array.from([
+      ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0],
+      ...[2, 15, 1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2, 0, 1],
+      ...[3, 2, 1, 0, 7, 7, 1, 3, 114, 117, 110, 0, 0, 10, 9, 1, 7, 0, 3, 64, 12, 0, 11, 11],
+    ])
+    const { relaxed: _, ...parts } = compiled
+    const own = { ...parts.manifest.code, bytes: code.length, sha256: sha256(code) }
+    const endless = { ...parts, code, manifest: { ...parts.manifest, code: own } }
+    const model = await runtime.load(endless, { timeoutMs: 2000 })
+    const asked = [model.run({ x0: input }), model.run({ x0: input })]
+    const [first, second] = await Promise.allSettled(asked)
+    expect(first).toMatchObject({ reason: { name: 'BundleError' } })
+    expect(second!.status).toBe('rejected')
+    await expect(model.run({ x0: input })).rejects.toThrow(/disposed/)
+    const right = await runtime.load(compiled, { timeoutMs: 60_000 })
+    expect(await right.run({ x0: input })).toEqual(await (await load(compiled)).run({ x0: input }))
+    right.dispose()
+    await expect(runtime.load(compiled, { timeoutMs: 0 })).rejects.toThrow(runtime.InputError)
   })
 
   it('keeps state in a worker, and resets it there', async () => {
