@@ -1,10 +1,9 @@
 // price(plan) → milliseconds: layers measured alone on coarse grids of widths and densities, the rest
 // scaled, the sum set right by a few whole models.
 import { identityPlan, type Plan } from '../compress/plan.ts'
-import { structures } from '../compress/registry.ts'
 import { anchored } from './anchors.ts'
 import type { PricedLayer, Subject } from './layers.ts'
-import { type MaskCurve, nearestLevel, SPARSEST } from './masks.ts'
+import type { MaskCurve } from './masks.ts'
 import type { MeasureOptions } from './measure.ts'
 import { Meter, measureMasks, measureWidths } from './meter.ts'
 import type { Workbench } from './prepare.ts'
@@ -25,8 +24,6 @@ export interface Pricing {
   readonly least: Readonly<Record<string, number>>
   /** Structures that make a layer faster, in the order of `subject.layers`. */
   readonly masks: readonly LayerMasks[]
-  /** Every class at its narrowest, every weight under its fastest mask: what can be reached at most. */
-  readonly fastest: Plan
   readonly points: number
 }
 
@@ -68,9 +65,6 @@ export async function priceSubject(
   const raw = rawPrices(subject, { grids, curves, wholeMs })
   const masks = layers.map((layer, i) => offersOf(layer, curves[i]!, table.scope.target))
   const anchor = await anchored(subject, raw, { masks, bench, table, signal })
-  const least = leastUnits(subject)
-  const narrow: Plan = { format: 1, keep: openOnly(subject, least), mask: {} }
-  const fastest = fastestMasks(subject, masks, (mask) => raw({ ...narrow, mask }).layers)
   return {
     layers: (plan) => {
       const found = raw(plan)
@@ -79,40 +73,10 @@ export async function priceSubject(
     },
     price: (plan) => anchor.whole(raw(plan)),
     restMs: raw(identityPlan).restMs,
-    least,
+    least: leastUnits(subject),
     masks,
-    fastest: { ...narrow, mask: fastest },
     points: meter.points,
   }
-}
-
-// Frozen classes keep all.
-function openOnly({ units }: Subject, counts: Readonly<Record<string, number>>) {
-  return Object.fromEntries(
-    Object.entries(counts).filter(([name]) => units.byName.get(name)!.frozen === undefined),
-  )
-}
-
-function fastestMasks(
-  { layers }: Subject,
-  masks: readonly LayerMasks[],
-  times: (mask: Plan['mask']) => readonly number[],
-): Plan['mask'] {
-  const found: Plan['mask'] = {}
-  layers.forEach((layer, i) => {
-    if (layer.masks === undefined) return
-    const { weight, shape } = layer.masks
-    let least = times({})[i]!
-    for (const name of masks[i]!.offered) {
-      const level = nearestLevel(structures.named(name), shape, SPARSEST)
-      const mask = { structure: name, level }
-      const ms = times({ [weight]: mask })[i]!
-      if (ms >= least) continue
-      least = ms
-      found[weight] = mask
-    }
-  })
-  return found
 }
 
 function offersOf(layer: PricedLayer, curves: readonly MaskCurve[], target: string): LayerMasks {

@@ -6,7 +6,7 @@ import type { Subject } from '../profile/layers.ts'
 import type { Workbench } from '../profile/prepare.ts'
 import type { Pricing } from '../profile/price.ts'
 import type { PriceTable } from '../profile/table.ts'
-import type { CompressRequest, TrainingPoint } from './recipe.ts'
+import type { CompressRequest, Scope, TrainingPoint } from './recipe.ts'
 import type { Steps } from './steps.ts'
 import type { Lesson } from './teach.ts'
 
@@ -22,6 +22,8 @@ export interface FlowContext {
   readonly bench: Workbench
   readonly table: PriceTable
   readonly pricing: Pricing
+  /** What the recipe may do. */
+  readonly scope: Scope
   /** Milliseconds of the original on the target. */
   readonly wholeMs: number
   /** Milliseconds the goal allows. */

@@ -1,10 +1,12 @@
 // Forecast: the plan and its speed before anything is trained or written.
 import { identityPlan, type Plan } from '../compress/plan.ts'
 import { typesUnder, widthsOf } from '../profile/layers.ts'
-import { measuredRatio } from '../profile/whole.ts'
+import type { FlowContext } from './context.ts'
 import { withContext } from './flow.ts'
 import { maskInWords } from './layer-rows.ts'
 import { observeEvidence, shapeToBudget } from './mixed.ts'
+import type { Planned } from './mixed-plan.ts'
+import { fastestPlan } from './reach.ts'
 import type { CompressRequest, FlowEvent, Recipe } from './recipe.ts'
 
 /** What a goal would take. */
@@ -32,7 +34,7 @@ export interface ForecastLayer {
   readonly name: string
   readonly op: string
   readonly nowMs: number
-  /** Structures of zeros that the target runs faster. */
+  /** Structures of zeros that the target runs faster and the recipe may use. */
   readonly offered: readonly string[]
   /** Why there are none. */
   readonly refused: string
@@ -45,27 +47,25 @@ export interface ForecastLayer {
 
 /** Plans a request without training: measures prices once, chooses, and times the planned shapes. */
 export function forecast(
-  recipe: Pick<Recipe, 'name' | 'masks'>,
+  recipe: Omit<Recipe, 'run'>,
   request: CompressRequest,
   onEvent: (event: FlowEvent) => void,
 ): Promise<Forecast> {
   return withContext(recipe, request, onEvent, async (context, { notes }) => {
-    const { original, subject, pricing, wholeMs, budgetMs, bench, table, steps } = context
+    const { subject, pricing, wholeMs, budgetMs, steps, scope } = context
     const evidence = await observeEvidence(context)
     const { data } = await steps.run(
       { name: 'plan', title: 'Choosing widths and structures' },
       async (report) => {
-        const { plan, reasons, model } = await shapeToBudget(context, evidence, report)
-        const measured = await measuredRatio(original, model, { bench, table })
+        const { plan, reasons, ratio } = await shapeToBudget(context, evidence, report)
+        const measured = ratio
         const predicted = wholeMs / pricing.price(plan)
         const summary = `${measured.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`
         return { data: { plan, reasons, measured, predicted }, summary }
       },
     )
-    const { plan, reasons, measured, predicted } = data
-    const now = pricing.layers(identityPlan)
-    const then = pricing.layers(plan)
-    const most = wholeMs / pricing.price(pricing.fastest)
+    const { measured, predicted } = data
+    const most = wholeMs / pricing.price(fastestPlan(subject, pricing, scope))
     return {
       target: request.target,
       nowMs: wholeMs,
@@ -75,33 +75,44 @@ export function forecast(
       measured,
       most: Math.max(most, measured),
       reachable: Math.max(most, measured) >= wholeMs / budgetMs,
-      layers: subject.layers.map(({ node, makes, masks: maskable }, i) => {
-        const width = (at: Plan) =>
-          widthsOf(subject, subject.layers[i]!, typesUnder(subject, at)).makes
-        const [wide, narrow] = [width(identityPlan), width(plan)]
-        const mask = maskable && plan.mask[maskable.weight]
-        const done = [
-          narrow < wide ? `${narrow} of ${wide} channels` : '',
-          mask ? maskInWords(mask, maskable.shape) : '',
-        ]
-        const limits = [
-          ...makes.map((name) => reasons.keep[name] ?? ''),
-          (maskable && reasons.mask[maskable.weight]) ?? '',
-        ]
-        return {
-          name: node.name || node.outputs[0]!,
-          op: node.op,
-          nowMs: now[i]!,
-          offered: pricing.masks[i]!.offered,
-          refused: pricing.masks[i]!.refused,
-          chosen: done.filter((text) => text !== '').join('; '),
-          expectedMs: then[i]!,
-          limit: [...new Set(limits)].filter((text) => text !== '').join('; '),
-        }
-      }),
+      layers: subject.layers.map((_, i) => layerOf(context, data, i)),
       restMs: pricing.restMs,
       points: pricing.points,
       notes,
     }
   })
+}
+
+function layerOf(
+  { subject, pricing, scope }: FlowContext,
+  { plan, reasons }: Pick<Planned, 'plan' | 'reasons'>,
+  i: number,
+): ForecastLayer {
+  const layer = subject.layers[i]!
+  const { node, makes, masks: maskable } = layer
+  const width = (at: Plan) => widthsOf(subject, layer, typesUnder(subject, at)).makes
+  const [wide, narrow] = [width(identityPlan), width(plan)]
+  const [nowMs, expectedMs] = [pricing.layers(identityPlan)[i]!, pricing.layers(plan)[i]!]
+  const mask = maskable && plan.mask[maskable.weight]
+  const isGone = expectedMs === 0 && nowMs > 0
+  const done = [
+    isGone ? 'removed' : narrow < wide ? `${narrow} of ${wide} channels` : '',
+    mask ? maskInWords(mask, maskable.shape) : '',
+  ]
+  const limits = [
+    ...makes.map((name) => reasons.keep[name] ?? ''),
+    (maskable && reasons.mask[maskable.weight]) ?? '',
+  ]
+  const { offered: all, refused } = pricing.masks[i]!
+  const offered = all.filter((name) => scope.allows?.(name, maskable!.shape) ?? true)
+  return {
+    name: node.name || node.outputs[0]!,
+    op: node.op,
+    nowMs,
+    offered,
+    refused: refused || (offered.length > 0 ? '' : 'the structures of this recipe are no faster'),
+    chosen: done.filter((text) => text !== '').join('; '),
+    expectedMs,
+    limit: [...new Set(limits)].filter((text) => text !== '').join('; '),
+  }
 }

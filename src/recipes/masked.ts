@@ -5,8 +5,7 @@ import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { maskByMagnitude } from './masking.ts'
 import { observeEvidence, shapeToBudget } from './mixed.ts'
-import type { PlanEvidence } from './mixed-plan.ts'
-import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
+import { DEFAULT_EPOCHS, type Recipe, type Scope } from './recipe.ts'
 import { recover } from './recover.ts'
 
 /** What tells one such recipe from another. */
@@ -14,8 +13,7 @@ export interface MaskedIdea {
   readonly name: string
   readonly paper: string
   readonly solver: Solver
-  /** Which structures a weight of a shape (outputs first) may take; default every one there is. */
-  readonly allows?: PlanEvidence['allows']
+  readonly allows?: Scope['allows']
   /** What the planned masks become for this model, weights and levels the same; default they stay. */
   refine?(context: FlowContext, mask: Plan['mask']): Plan['mask'] | Promise<Plan['mask']>
 }
@@ -26,27 +24,21 @@ export function maskedRecipe(idea: MaskedIdea): Recipe {
     name: idea.name,
     paper: idea.paper,
     masks: true,
+    cuts: false,
+    ...(idea.allows && { allows: idea.allows }),
     run: (request, onEvent) =>
       runFlow(recipe, request, { onEvent, compress: (context) => compress(context, idea) }),
   }
   return recipe
 }
 
-async function compress(
-  context: FlowContext,
-  { solver, allows, refine }: MaskedIdea,
-): Promise<Progress> {
+async function compress(context: FlowContext, { solver, refine }: MaskedIdea): Promise<Progress> {
   const { request, steps, original, wholeMs } = context
-  const { sensitivity } = await observeEvidence(context)
+  const evidence = await observeEvidence(context)
   const { data } = await steps.run(
     { name: 'plan', title: 'Choosing structures' },
     async (report) => {
-      // Without scores of units no class is a choice.
-      const shaped = await shapeToBudget(
-        context,
-        { scores: {}, sensitivity, ...(allows && { allows }) },
-        report,
-      )
+      const shaped = await shapeToBudget(context, evidence, report)
       const { plan, reasons, mask, ratio, predictedMs } = shaped
       return {
         data: { plan, reasons, mask },

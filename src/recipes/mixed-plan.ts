@@ -10,6 +10,7 @@ import type { Subject } from '../profile/layers.ts'
 import { nearestLevel } from '../profile/masks.ts'
 import type { Pricing } from '../profile/price.ts'
 import { type FloatTensor, floatData, floats, sizeOf } from '../tensor/tensor.ts'
+import type { Scope } from './recipe.ts'
 import { keptShare, noiseToSignal, type Sensitivity, squares } from './sensitivity.ts'
 
 /** What the planner goes by. */
@@ -17,8 +18,10 @@ export interface PlanEvidence {
   readonly scores: UnitScores
   /** Undefined where nothing could be observed: every layer and class counts alike. */
   readonly sensitivity: Sensitivity | undefined
-  /** Which structures a weight of a shape (outputs first) may take; default every one that is priced. */
-  allows?(structure: string, shape: readonly number[]): boolean
+  /** Classes that may keep nothing, in any combination; default none. */
+  readonly vanishing?: readonly string[]
+  /** What the recipe may do; default all. */
+  readonly scope?: Scope
 }
 
 /** What a plan may choose from. */
@@ -76,23 +79,27 @@ export function planMixed(
 function classChoices(
   subject: Subject,
   pricing: Pricing,
-  { scores, sensitivity }: PlanEvidence,
+  { scores, sensitivity, vanishing = [], scope }: PlanEvidence,
 ): Record<string, Choice[]> {
   const classes: Record<string, Choice[]> = {}
-  const all = choicesOf(subject.units, scores, { grid: GRID })
+  if (scope?.cuts === false) return classes
+  const all = choicesOf(subject.units, scores, { grid: GRID, vanishing })
   for (const [name, choices] of Object.entries(all)) {
     const least = pricing.least[name] ?? 1
-    const priced = choices.filter(({ keep }, i) => i === 0 || keep >= least)
+    const priced = choices.filter(({ keep }, i) => i === 0 || keep === 0 || keep >= least)
     const full = choices[0]!.gain
-    const noise = priced.map(({ gain }) => noiseToSignal(full > 0 ? 1 - gain / full : 0))
     // Unobserved, a class counts as often as it is made.
     const makers = subject.layers.filter(({ makes }) => makes.includes(name)).length
     const weight = sensitivity?.classes[name] ?? Math.max(1, makers)
+    // What a branch carries is not all there is: what is lost without it was seen, not extrapolated.
+    const losses = priced.map(({ keep, gain }) =>
+      keep === 0 && sensitivity?.gone[name] !== undefined
+        ? sensitivity.gone[name]
+        : weight * noiseToSignal(full > 0 ? 1 - gain / full : 0),
+    )
+    const most = Math.max(...losses)
     if (priced.length > 1)
-      classes[name] = priced.map(({ keep }, i) => ({
-        keep,
-        gain: weight * (noise.at(-1)! - noise[i]!),
-      }))
+      classes[name] = priced.map(({ keep }, i) => ({ keep, gain: most - losses[i]! }))
   }
   return classes
 }
@@ -101,7 +108,7 @@ function classChoices(
 function maskChoices(
   subject: Subject,
   pricing: Pricing,
-  { sensitivity, allows = () => true }: PlanEvidence,
+  { sensitivity, scope }: PlanEvidence,
 ): Record<string, Choice[]> {
   const whole = pricing.price(identityPlan)
   const result: Record<string, Choice[]> = {}
@@ -109,7 +116,7 @@ function maskChoices(
     if (masks === undefined) return
     const { weight, shape } = masks
     const kinds = pricing.masks[i]!.kinds.map((names) =>
-      names.filter((name) => allows(name, shape)),
+      names.filter((name) => scope?.allows?.(name, shape) ?? true),
     ).filter(({ length }) => length > 0)
     if (kinds.length === 0) return
     const lost = energyLost(sampled(outputsFirst(weightSquares(subject, weight), masks.axis)))

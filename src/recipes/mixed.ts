@@ -2,12 +2,14 @@
 // that is enough. Widths by latency-saliency knapsack (Shen et al. 2022, arXiv 2210.06659), extended to
 // one structure and density per layer; masks grow gradually (Zhu and Gupta 2017).
 import { applyPlan, composeKept, planOf } from '../compress/apply.ts'
+import { vanishingTogether } from '../compress/cut.ts'
 import type { Plan } from '../compress/plan.ts'
 import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
 import { timeInPlace } from '../profile/in-place.ts'
 import { measuredRatio } from '../profile/whole.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
+import { fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
 import { maskByMagnitude, masksAfterCut } from './masking.ts'
@@ -24,8 +26,6 @@ import { observeSensitivity } from './sensitivity.ts'
 import type { ReportProgress } from './steps.ts'
 import { judgeFor } from './teach.ts'
 
-/** A measured miss re-prices and repeats, at most this often. */
-const CORRECTIONS = 3
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */
 const MARGIN = 0.98
 /** Where no loss was named, a model that lost less than this needs no further recovery. */
@@ -103,17 +103,23 @@ async function compress(context: FlowContext): Promise<Progress> {
 
 /** Observes what the planner goes by, on training samples, evaluation samples, or the weights alone. */
 export async function observeEvidence(context: FlowContext): Promise<PlanEvidence> {
-  const { request, original, subject, engine, lesson, steps } = context
+  const { request, original, subject, engine, lesson, steps, scope } = context
+  const { analysis, units } = subject
+  const isCut = scope.cuts !== false
+  const vanishing = isCut ? vanishingTogether(original, analysis, units) : []
   const dataset = request.training ?? request.evaluation
-  if (dataset === undefined) return { scores: weightGains(original), sensitivity: undefined }
+  if (dataset === undefined)
+    return { scores: weightGains(original), sensitivity: undefined, vanishing }
   const { data } = await steps.run(
     { name: 'sensitivity', title: 'Measuring what each layer matters' },
     async (report) => {
       const common = { dataset, engine, lesson }
-      const scores = await observeGains(original, { ...common, seed: request.seed })
+      // Units that stay need no scores.
+      const scores = isCut ? await observeGains(original, { ...common, seed: request.seed }) : {}
       const sensitivity = await observeSensitivity(subject, {
         ...common,
         scores,
+        vanishing: vanishing.filter((name) => scores[name] !== undefined),
         signal: request.signal,
         onProgress: (done, detail) => report(done, undefined, detail),
       })
@@ -129,38 +135,37 @@ export async function observeEvidence(context: FlowContext): Promise<PlanEvidenc
     name,
     Float32Array.from(values),
   ])
-  return { scores: Object.fromEntries(scores), sensitivity: data.sensitivity }
+  return { scores: Object.fromEntries(scores), sensitivity: data.sensitivity, vanishing }
 }
 
 /**
- * Plans, and times the planned shapes end to end. Masks that make their layer no faster where it stands
- * are given up, and a missed budget is asked for again with what was missed taken off.
+ * Plans what the recipe may do, and times the planned shapes end to end. Masks that make their layer no
+ * faster where it stands are given up.
  */
 export async function shapeToBudget(
   context: FlowContext,
   evidence: PlanEvidence,
   report: ReportProgress,
 ): Promise<Shaped> {
-  const { original, pricing, subject, wholeMs, bench, table } = context
-  const targetMs = context.budgetMs * MARGIN
-  let choices = planChoices(subject, pricing, evidence)
-  let budgetMs = targetMs
-  let best: Shaped | undefined
-  for (let attempt = 0; attempt <= CORRECTIONS; attempt++) {
-    report(attempt / (CORRECTIONS + 1), undefined, 'planning')
-    const planned = planMixed(subject, pricing, { choices, budgetMs })
-    report((attempt + 0.5) / (CORRECTIONS + 1), undefined, 'timing the plan')
-    const shaped = shape(context, evidence.scores, planned)
-    const ratio = await measuredRatio(original, shaped.model, { bench, table })
-    const measuredMs = wholeMs / ratio
-    const reached = measuredMs <= context.budgetMs
-    if (best === undefined || reached || ratio > best.ratio) best = { ...shaped, ratio }
-    const idle = await idleMasks(context, shaped)
-    if (reached && idle.length === 0) break
-    choices = withoutMasks(choices, planned.plan, idle)
-    if (!reached) budgetMs *= targetMs / measuredMs
-  }
-  return best!
+  const { original, pricing, subject, wholeMs, budgetMs, bench, table, scope } = context
+  let choices = planChoices(subject, pricing, { ...evidence, scope })
+  const { planned, measuredMs } = await fitToTime({
+    targetMs: budgetMs * MARGIN,
+    limitMs: budgetMs,
+    onAttempt: (done) => report(done, undefined, 'planning and timing the plan'),
+    plan: (ms) => {
+      const found = planMixed(subject, pricing, { choices, budgetMs: ms })
+      return shape(context, evidence.scores, found)
+    },
+    measure: async ({ model }) =>
+      wholeMs / (await measuredRatio(original, model, { bench, table })),
+    revise: async (shaped) => {
+      const idle = await idleMasks(context, shaped)
+      choices = withoutMasks(choices, shaped.plan, idle)
+      return idle.length > 0
+    },
+  })
+  return { ...planned, ratio: wholeMs / measuredMs }
 }
 
 /** A mask must take at least this share off its layer's time where it stands. */
@@ -217,9 +222,11 @@ function shape(
   })
   const mask = masksAfterCut(subject, cut, plan.mask)
   const model = maskByMagnitude(cut, mask)
+  // What vanished or became too small needs no mask.
+  const masked = Object.entries(plan.mask).filter(([weight]) => mask[weight] !== undefined)
   return {
     ...planned,
-    plan: { ...plan, keep },
+    plan: { ...plan, keep, mask: Object.fromEntries(masked) },
     model,
     cut,
     mask,

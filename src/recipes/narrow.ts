@@ -3,6 +3,7 @@
 import { explainPlan } from '../compress/allocate/knapsack.ts'
 import { applyPlan, composeKept } from '../compress/apply.ts'
 import type { AllocationProblem, Allocator } from '../compress/contracts.ts'
+import { vanishingTogether } from '../compress/cut.ts'
 import type { Plan } from '../compress/plan.ts'
 import { choicesOf, type UnitScores } from '../compress/score.ts'
 import { findUnits, type Kept } from '../compress/units.ts'
@@ -40,14 +41,24 @@ export function narrow(model: Model, options: NarrowOptions): Narrowed {
   const { scores, pricing, budgetMs, keptBefore, allocator } = options
   const analysis = analyze(model)
   const units = findUnits(model, analysis)
-  const choices = choicesOf(units, scores, { grid: GRID })
+  const vanishing = vanishingTogether(model, analysis, units)
+  const choices = choicesOf(units, scores, { grid: GRID, vanishing })
   const classes = Object.fromEntries(
     Object.entries(choices).flatMap(([name, all]) => {
-      const priced = all.filter(({ keep }, i) => i === 0 || keep >= (pricing.least[name] ?? 1))
+      const least = pricing.least[name] ?? 1
+      const priced = all.filter(({ keep }, i) => i === 0 || keep === 0 || keep >= least)
       return priced.length > 1 ? [[name, priced]] : []
     }),
   )
-  const sizes = Object.fromEntries(units.classes.map(({ name, size }) => [name, size]))
+  // Where a branch vanished, the classes inside it went along.
+  const hasVanished = Object.values(keptBefore).some(({ length }) => length === 0)
+  const gone = Object.keys(hasVanished ? pricing.least : {}).filter(
+    (name) => !units.byName.has(name),
+  )
+  const sizes = Object.fromEntries([
+    ...units.classes.map(({ name, size }) => [name, size] as const),
+    ...gone.map((name) => [name, 0] as const),
+  ])
   // A plan of the round says nothing of classes that keep what they have; the original's price needs it.
   const complete = (plan: Plan): Plan => ({ ...plan, keep: { ...sizes, ...plan.keep } })
   const problem: AllocationProblem = {

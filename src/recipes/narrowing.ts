@@ -4,6 +4,7 @@ import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
 import { measuredRatio } from '../profile/whole.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
+import { type Fitted, fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
 import { type Narrowed, narrow } from './narrow.ts'
@@ -17,8 +18,6 @@ const ROUNDS = 4
 const ROUND_SHARE = 0.3
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */
 export const BUDGET_MARGIN = 0.98
-/** A measured miss re-prices and repeats, at most this often. */
-const CORRECTIONS = 3
 
 /** What tells one such recipe from another. */
 export interface NarrowingIdea {
@@ -87,9 +86,10 @@ export async function narrowTo(
     async (report) => {
       report(0, undefined, 'observing gains')
       const scores = await gainsOf(context, progress.model, round)
-      const { found, ratio } = await fitToBudget(context, progress, { round, scores, report })
-      const { plan, kept, reasons, model: narrowed, predictedMs } = found
+      const { planned, measuredMs } = await fitRound(context, progress, { round, scores, report })
+      const { plan, kept, reasons, model: narrowed, predictedMs } = planned
       const predicted = context.wholeMs / predictedMs
+      const ratio = context.wholeMs / measuredMs
       return {
         data: { plan, kept, reasons: { keep: reasons, mask: {} } },
         model: narrowed,
@@ -102,35 +102,23 @@ export async function narrowTo(
   return narrowed
 }
 
-// Plans, times the plan end to end, and plans again with a smaller budget while it misses.
-async function fitToBudget(
-  { original, pricing, wholeMs, bench, table }: FlowContext,
+// Plans, and times the plan end to end. Only the last round must meet the budget; the others are on the way.
+function fitRound(
+  { original, pricing, wholeMs, budgetMs: limitMs, bench, table }: FlowContext,
   progress: Progress,
   { round, scores, report }: { round: Round; scores: UnitScores; report: ReportProgress },
-): Promise<{ found: Narrowed; ratio: number }> {
-  const plan = (budgetMs: number) =>
-    narrow(progress.model, {
-      scores,
-      pricing,
-      budgetMs,
-      keptBefore: progress.kept,
-      allocator: round.allocator,
-    })
-  let budgetMs = round.targetMs
-  let found = plan(budgetMs)
-  for (let attempt = 0; ; attempt++) {
-    report((attempt + 1) / (CORRECTIONS + 2), undefined, 'timing the plan')
-    const ratio = await measuredRatio(original, found.model, { bench, table })
-    const measuredMs = wholeMs / ratio
-    // Only the last round must meet the budget; the others are on the way.
-    const isOnTheWay = round.index < round.count
-    if (isOnTheWay || measuredMs <= round.targetMs || attempt === CORRECTIONS)
-      return { found, ratio }
-    budgetMs *= round.targetMs / measuredMs
-    const next = plan(budgetMs)
-    if (next.predictedMs >= found.predictedMs) return { found, ratio }
-    found = next
-  }
+): Promise<Fitted<Narrowed>> {
+  const { targetMs, allocator, index, count } = round
+  return fitToTime({
+    targetMs,
+    limitMs,
+    ...(index < count && { corrections: 0 }),
+    onAttempt: (done) => report(done, undefined, 'planning and timing the plan'),
+    plan: (budgetMs) =>
+      narrow(progress.model, { scores, pricing, budgetMs, keptBefore: progress.kept, allocator }),
+    measure: async ({ model }) =>
+      wholeMs / (await measuredRatio(original, model, { bench, table })),
+  })
 }
 
 /** Returns what units are worth by the idea's criterion, or by the weights alone without data. */

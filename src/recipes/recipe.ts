@@ -138,11 +138,19 @@ export interface CompressResult {
   }[]
 }
 
+/** What a recipe may do to a model: plans, predictions and ways on keep to it. */
+export interface Scope {
+  /** True when it masks weights: their prices are measured, too. */
+  readonly masks: boolean
+  /** False when units stay as they are; default true. */
+  readonly cuts?: boolean
+  /** Which structures a weight of a shape (outputs first) may take; default every one that is priced. */
+  allows?(structure: string, shape: readonly number[]): boolean
+}
+
 /** A method: options are declared by the recipe, the flow runs it. */
-export interface Recipe {
+export interface Recipe extends Scope {
   readonly name: string
   readonly paper: string
-  /** True when it masks weights beside cutting units: their prices are measured too. */
-  readonly masks: boolean
   run(request: CompressRequest, onEvent: (event: FlowEvent) => void): Promise<CompressResult>
 }

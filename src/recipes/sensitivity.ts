@@ -2,6 +2,7 @@
 // masks and cuts share. One measurement each; how much more is lost follows from the weights alone.
 import { applyPlan } from '../compress/apply.ts'
 import { projectWeight } from '../compress/maskable.ts'
+import { identityPlan } from '../compress/plan.ts'
 import { structures } from '../compress/registry.ts'
 import type { UnitScores } from '../compress/score.ts'
 import { type Dataset, subset } from '../data/dataset.ts'
@@ -17,6 +18,8 @@ import type { Lesson } from './teach.ts'
 export interface Sensitivity {
   readonly weights: Readonly<Record<string, number>>
   readonly classes: Readonly<Record<string, number>>
+  /** Divergence of the outputs where all of a class is gone, for the classes that may vanish. */
+  readonly gone: Readonly<Record<string, number>>
 }
 
 /** What sensitivity is observed on. */
@@ -25,6 +28,8 @@ export interface SensitivityOptions {
   readonly engine: Engine
   readonly lesson: Lesson
   readonly scores: UnitScores
+  /** Classes that may keep nothing. */
+  readonly vanishing: readonly string[]
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: (done: number, detail: string) => void
 }
@@ -49,18 +54,22 @@ export async function observeSensitivity(
   options: SensitivityOptions,
 ): Promise<Sensitivity> {
   const { model, units, analysis, layers } = subject
-  const { scores, signal, onProgress } = options
+  const { scores, vanishing, signal, onProgress } = options
   const divergence = await divergenceFrom(subject, options)
   const masked = layers.flatMap(({ masks }) => (masks ? [masks] : []))
   const open = units.classes.filter(({ name, frozen, size }) => {
     return frozen === undefined && size > 1 && scores[name] !== undefined
   })
-  const result = { weights: {} as Record<string, number>, classes: {} as Record<string, number> }
+  const found = (): Record<string, number> => ({})
+  const result = { weights: found(), classes: found(), gone: found() }
   let done = 0
+  const count = masked.length + open.length + vanishing.length
   const report = (detail: string) => {
     signal?.throwIfAborted()
-    onProgress?.(++done / (masked.length + open.length), detail)
+    onProgress?.(++done / count, detail)
   }
+  const without = (name: string, keep: number) =>
+    applyPlan(model, { ...identityPlan, keep: { [name]: keep } }, scores, { analysis, units })
   for (const { weight, axis, shape } of masked) {
     const element = structures.named('element')
     const level = nearestLevel(element, shape, MASK_KEEP)
@@ -76,11 +85,14 @@ export async function observeSensitivity(
   }
   for (const { name, size } of open) {
     const keep = Math.max(1, Math.round(size * CLASS_KEEP))
-    const plan = { format: 1 as const, keep: { [name]: keep }, mask: {} }
-    const { model: cut, kept } = applyPlan(model, plan, scores, { analysis, units })
+    const { model: cut, kept } = without(name, keep)
     const lost = 1 - keptOf(scores[name]!, kept[name] ?? [])
     const found = await divergence(cut)
     result.classes[name] = Math.max(LEAST, found) / Math.max(LEAST, noiseToSignal(lost))
+    report(name)
+  }
+  for (const name of vanishing) {
+    result.gone[name] = Math.max(LEAST, await divergence(without(name, 0).model))
     report(name)
   }
   return result

@@ -3,11 +3,14 @@ import type { Model } from '../ir/graph.ts'
 import { compare } from '../profile/measure.ts'
 import { targetNames } from '../profile/target.ts'
 import type { FlowContext } from './context.ts'
+import { fastestPlan } from './reach.ts'
 import { DEFAULT_EPOCHS } from './recipe.ts'
 
 /** What a missed goal ended with. */
 export interface Outcome {
   readonly small: Model
+  /** Times faster, measured. */
+  readonly speedup: number
   /** Accuracy or agreement lost, 0…1. */
   readonly lost: number
   /** True when the run was stopped: its own end is the cheapest way on. */
@@ -19,7 +22,7 @@ export async function waysOn(context: FlowContext, outcome: Outcome): Promise<st
   if (outcome.stopped) return ['Continue: the same command with --resume']
   const ways = [
     ...recoverLonger(context, outcome),
-    reachableGoal(context),
+    askForLess(context, outcome),
     ...(await smallerInput(context, outcome)),
     ...(await otherTarget(context, outcome)),
     ...heavyLayers(context),
@@ -37,16 +40,36 @@ function recoverLonger({ request }: FlowContext, { lost }: Outcome): string[] {
   ]
 }
 
-function reachableGoal({ pricing, wholeMs, request }: FlowContext): string {
-  const most = wholeMs / pricing.price(pricing.fastest)
-  const what = Object.keys(pricing.fastest.mask).length > 0 ? 'pruning' : 'channel pruning alone'
-  return `Ask for less: ${what} reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every layer at its least); try --speedup ${(0.9 * most).toFixed(1)}x`
+// A goal that the recipe can meet: by what was measured, and by what it may do at all.
+function askForLess(
+  { subject, pricing, scope, wholeMs, budgetMs, request }: FlowContext,
+  { speedup }: Outcome,
+): string {
+  const wanted = wholeMs / budgetMs
+  if (speedup >= wanted)
+    return `Ask for less: --speedup ${shown(Math.sqrt(wanted))} keeps more of the model (half of the way)`
+  const most = wholeMs / pricing.price(fastestPlan(subject, pricing, scope))
+  const what = !scope.masks ? 'channel pruning alone' : scope.cuts === false ? 'masking' : 'pruning'
+  const reach = `${what} reaches about ${most.toFixed(1)}× on ${request.target} (predicted, every layer at its least)`
+  const asked = Math.min(speedup, REACHABLE * most)
+  return asked > 1.01
+    ? `Ask for less: ${reach}; try --speedup ${shown(asked)}`
+    : `Try another --recipe: ${reach}`
+}
+
+/** Of what is predicted at most this share is promised. */
+const REACHABLE = 0.9
+
+// Never more than what it stands for: 1.398 becomes 1.39x.
+function shown(speedup: number): string {
+  return `${Math.floor(100 * speedup) / 100}x`
 }
 
 // Where the time is left that pruning cannot take.
-function heavyLayers({ subject, pricing }: FlowContext): string[] {
-  const times = pricing.layers(pricing.fastest)
-  const total = pricing.price(pricing.fastest)
+function heavyLayers({ subject, pricing, scope }: FlowContext): string[] {
+  const fastest = fastestPlan(subject, pricing, scope)
+  const times = pricing.layers(fastest)
+  const total = pricing.price(fastest)
   const heaviest = times
     .map((ms, i) => ({ ms, node: subject.layers[i]!.node }))
     .sort((a, b) => b.ms - a.ms)[0]

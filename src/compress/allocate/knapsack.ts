@@ -162,7 +162,7 @@ class State {
   }
 
   whyNotLess(i: number): string {
-    const { choices } = this.sites[i]!
+    const { kind, choices } = this.sites[i]!
     const here = this.#at[i]!
     if (here === choices.length - 1) return 'at its smallest choice'
     const later = choices.slice(here + 1).map((_, k) => this.#priceWith(i, here + 1 + k))
@@ -170,10 +170,12 @@ class State {
     if (saved < FLAT) return `the price is flat: less would save ${percent(saved)}`
     const lost = choices[here]!.gain - choices[here + 1]!.gain
     const all = choices[0]!.gain
-    return `importance: the next choice loses ${percent(all > 0 ? lost / all : 0)} of the class and saves ${percent((this.#price - later[0]!) / this.#price)} of the time`
+    return `importance: the next choice loses ${percent(all > 0 ? lost / all : 0)} of the ${WHOLE[kind]} and saves ${percent((this.#price - later[0]!) / this.#price)} of the time`
   }
 }
 
+/** What a choice is part of. */
+const WHOLE: Readonly<Record<Site['kind'], string>> = { keep: 'class', mask: 'weight' }
 /** Savings of the whole below this share are reported as none: timing tells no less apart. */
 const FLAT = 0.002
 
