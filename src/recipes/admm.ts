@@ -1,4 +1,4 @@
-// ADMM: Zhang et al. 2018 (arXiv 1804.03294), and the same for size first (arXiv 1802.05747).
+// ADMM: Zhang et al. 2018 (arXiv 1804.03294). The same for size first (arXiv 1802.05747) is the plan of size-plan.ts.
 import { admm } from '../compress/solvers/admm.ts'
 import { maskedRecipe } from './masked.ts'
 import type { Recipe } from './recipe.ts'
