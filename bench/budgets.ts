@@ -4,7 +4,10 @@
 // Usage: npm run bench:budgets -- NAME MODEL.onnx --data FOLDER --work FOLDER
 //   --channels 0.73                      keep this share of the multiply-accumulates
 //   --masks pattern/2 --factor 8         so many times fewer weights in the 3×3 convolutions but the first
+//   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
+//   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
+//   [--preset imagenet] [--shift 0.1 --mirror]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -50,7 +53,12 @@ const { values: options, positionals } = parseArgs({
     work: { type: 'string' },
     channels: { type: 'string' },
     masks: { type: 'string' },
+    from: { type: 'string' },
     factor: { type: 'string', default: '8' },
+    kernel: { type: 'string', default: '3' },
+    preset: { type: 'string', default: 'cifar10' },
+    shift: { type: 'string' },
+    mirror: { type: 'boolean', default: false },
     solver: { type: 'string', default: 'gradual' },
     allocator: { type: 'string', default: 'erk' },
     epochs: { type: 'string', default: '12' },
@@ -76,15 +84,22 @@ const epochs = Number(options.epochs)
 const startedAt = new Date().toISOString()
 const load = currentLoad()
 const original = runPasses(readOnnxFile(path), clean).model
+const start = options.from ? runPasses(readOnnxFile(options.from), clean).model : original
 const image = original.graph.inputs[0]!.name
+const shape = original.graph.inputs[0]!.shape!.map((dim) => (typeof dim === 'number' ? dim : 1))
 const description: Description = {
   format: 1,
-  inputs: { [image]: presetImage('cifar10', { shape: [1, 3, 32, 32] }) },
+  inputs: { [image]: presetImage(options.preset, { shape }) },
   outputs: { [original.graph.outputs[0]!.name]: { kind: 'logits' } },
 }
-const { train: training, test } = await openDataset(data)
+const opened = await openDataset(data)
+const training =
+  options.shift === undefined
+    ? opened.train
+    : { ...opened.train, variation: { shift: Number(options.shift), mirror: options.mirror } }
+const { test } = opened
 const engine = await createEngine({ threads: Number(options.threads) })
-const lesson = lessonFor(original, description, { labels: true })
+const lesson = lessonFor(original, description, { labels: training.labelled })
 const judge = await judgeFor(original, lesson, { dataset: test, engine })
 const key = [name, path, { ...options, data: '', work: '' }]
 const steps = new Steps(work, key, (event) => {
@@ -134,7 +149,7 @@ const written = writeResult(`budget-${name}`, {
     macs: macsOf(original),
   },
   after: { sizeBytes: statSync(file).size, parameters: weightsOf(found), macs: macsOf(found) },
-  quality: { kind: judge.kind, before, after, samples: test.length, dataset: 'CIFAR-10' },
+  quality: { kind: judge.kind, before, after, samples: test.length, dataset: test.name },
   comparisons: comparisons.map((one) => ({ title: one.title, timings: timingsOf(one) })),
 })
 console.log(`wrote ${written}`)
@@ -188,11 +203,12 @@ async function cutTo(model: Model, { budget, round }: { budget: number; round: n
   return applyPlan(model, plan, scores, { analysis, units }).model
 }
 
-/** Masks of one structure on every 3×3 convolution but those of images, met while training. */
+/** Masks of one structure on every convolution of a size but those of images, met while training. */
 async function masked(): Promise<Model> {
   const structure = structures.named(options.masks!)
+  const size = Number(options.kernel)
   const weights = original.graph.constants.filter(
-    ({ shape }) => shape.length === 4 && shape[2] === 3 && shape[1]! > 3,
+    ({ shape }) => shape.length === 4 && shape[2] === size && shape[1]! > 3,
   )
   const shapes = Object.fromEntries(weights.map((one) => [one.name, one.shape as number[]]))
   const masks = Object.fromEntries(
@@ -207,9 +223,10 @@ async function masked(): Promise<Model> {
   const budget = total / Number(options.factor)
   const allocator = allocators.named(options.allocator)
   const plan = allocator.allocate({ classes: {}, masks, shapes, price, budget })
-  const augment = augmentFor(training, 32)
+  const augment =
+    lesson.input.kind === 'image' ? augmentFor(training, lesson.input.width) : undefined
   const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
-    const trained = await sparsify(original, {
+    const trained = await sparsify(start, {
       plan,
       solver: solvers.named(options.solver),
       data: training,
@@ -258,7 +275,7 @@ function weightsOf(model: Model): number {
 function goalText(): string {
   if (options.channels !== undefined)
     return `${percent(Number(options.channels))} of the multiply-accumulates, channels`
-  return `${options.factor} times fewer weights in 3×3 convolutions, ${options.masks} by ${options.solver}, spread by ${options.allocator}`
+  return `${options.factor} times fewer weights in ${options.kernel}×${options.kernel} convolutions, ${options.masks} by ${options.solver}, spread by ${options.allocator}`
 }
 
 function commandText(): string {
