@@ -119,7 +119,7 @@ function pick(target: Target, weights: ByWeight): ByWeight {
 }
 
 /** The nearest values that meet a target: those of least energy are zero. */
-function projected(target: Target, values: ByWeight): Record<string, Float32Array> {
+export function projected(target: Target, values: ByWeight): Record<string, Float32Array> {
   const squares = Object.fromEntries(
     Object.entries(values).map(([name, data]) => [name, data.map((value) => value * value)]),
   )

@@ -1,21 +1,25 @@
 // Primal-proximal: weights W learn the task while a copy Z takes the shape, each pulling the other; how
 // much goes comes out of one λ. SS-Auto, Liu et al. 2020 (arXiv 2001.08839).
+import { projected } from './admm.ts'
 import { aliveShare, energies, sizes } from './groups.ts'
 import type { ByWeight, Partition, Solver, SolverRun, Target } from './solver.ts'
 import { type DrawOptions, drawOf } from './strength.ts'
 
 /** Settings of `proximal`. */
 export interface ProximalOptions extends DrawOptions {
-  /** Price of a group of n weights: λ√n, in units of the last ρ. */
+  /** Price of a group of n weights: λ√n, in units of ρ. */
   readonly lambda?: number
   /**
-   * `firm` zeroes groups with ‖w‖² < 2λ√n, in the end, and leaves the others alone; `soft` shrinks every
+   * `firm` zeroes groups with ‖w‖² < 2λ√n and leaves the others alone; `soft` shrinks every
    * group by λ√n, survivors too.
    */
   readonly prox?: 'firm' | 'soft'
   /** Part of the training before the masks are decided, 0…1. */
   readonly share?: number
-  /** True keeps what Z kept (the plan says the least that stays); false meets the plan. */
+  /**
+   * True keeps what Z kept, with the plan as the least that stays; false meets the plan, and Z is the
+   * nearest that does: neither λ nor the prox is asked.
+   */
   readonly emerge?: boolean
 }
 
@@ -28,15 +32,15 @@ export interface ProximalData {
 
 /** Returns the solver. */
 export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
-  const { lambda = 0.005, prox = 'firm', share = 0.5, emerge = true } = options
+  const { lambda = 0.02, prox = 'firm', share = 0.5, emerge = true } = options
   const draw = drawOf(options)
   const shape = prox === 'firm' ? firm : soft
-  const project = (run: SolverRun, rho: number) => {
-    const threshold = (lambda * draw.rhoAt(draw.updates, run)) / rho
-    return run.targets.map((target) =>
-      shape(target.partitions, pick(target, run.weights), threshold),
-    )
-  }
+  // λ grows with ρ: what is small enough to go is the same in every round, and pulled ever harder.
+  const project = ({ targets, weights }: SolverRun) =>
+    targets.map((target) => {
+      const values = pick(target, weights)
+      return emerge ? shape(target.partitions, values, lambda) : projected(target, values)
+    })
   return {
     name: 'proximal',
     paper: 'https://arxiv.org/abs/2001.08839',
@@ -46,7 +50,7 @@ export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
     init(run) {
       const tensors: Record<string, Float32Array> = {}
       const rho = draw.rhoAt(0, run)
-      project(run, rho).forEach((z, i) => {
+      project(run).forEach((z, i) => {
         for (const [name, data] of Object.entries(z)) tensors[`z/${i}/${name}`] = data
       })
       return { data: { rho, round: 0 }, tensors }
@@ -65,7 +69,7 @@ export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
       if (!draw.isUpdate(run)) return undefined
       const round = data.round + 1
       const rho = draw.rhoAt(round, run)
-      project(run, rho).forEach((z, i) => {
+      project(run).forEach((z, i) => {
         for (const [name, values] of Object.entries(z)) tensors[`z/${i}/${name}`]!.set(values)
       })
       return { data: { rho, round } }
