@@ -77,6 +77,42 @@ describe('fastestPlan()', () => {
   })
 })
 
+describe('state', () => {
+  it('what the next run reads again may be narrowed once it is named', () => {
+    const b = new GraphBuilder()
+    const random = (shape: number[]) => {
+      const size = shape.reduce((x, n) => x * n, 1)
+      return floats(
+        shape,
+        Float32Array.from({ length: size }, (_, i) => Math.sin(i)),
+      )
+    }
+    b.input('x', 'float32', [1, 1, 4])
+    b.input('h', 'float32', [1, 1, 16])
+    const weights = [random([1, 48, 4]), random([1, 48, 16])].map((w, i) => b.constant(w, `w${i}`))
+    const [, last] = b.ops('GRU', ['x', ...weights, '', '', 'h'], { hidden_size: int(16) }, 2)
+    b.output(last!, 'next')
+    const flat = b.op('Reshape', [last!, b.ints([1, 16])])
+    b.output(b.op('Gemm', [flat, b.constant(random([16, 3]), 'out')]), 'y')
+    const recurrent = b.build()
+    const state = { next: 'h' }
+    const open = (named?: typeof state) =>
+      Object.keys(
+        planChoices(
+          subjectOf(recurrent, named),
+          { ...pricing, least: {} },
+          {
+            scores: weightGains(recurrent, named),
+            sensitivity: undefined,
+            scope: { masks: false },
+          },
+        ).classes,
+      )
+    expect(open()).toEqual([])
+    expect(open(state).length).toBe(1)
+  })
+})
+
 describe('vanishingTogether()', () => {
   it('leaves the last branch of a Concat', () => {
     const b = new GraphBuilder()

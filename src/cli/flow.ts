@@ -53,6 +53,7 @@ export async function runFlow(input: FlowInput, terminal: Terminal): Promise<Run
     target: 'wasm',
     name: result.name,
     description: input.description.value,
+    ...(input.request.state && { state: input.request.state }),
   })
   const onnx = join(out, 'model.onnx')
   writeOnnxFile(onnx, small)

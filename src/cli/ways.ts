@@ -53,12 +53,17 @@ export function parseWays(
     model: pinned,
     options: {
       ...(maxSize !== undefined && { maxSizes: sizes('--max-size', pairs('--max-size', maxSize)) }),
-      ...(state !== undefined && { state: Object.fromEntries(pairs('--state', state)) }),
+      ...(state !== undefined && { state: parseState(state) }),
       ...(entry !== undefined && { entries: parseEntries(entry) }),
       ...(cache !== undefined && { cache: parseCache(cache, prefill) }),
       ...(islands && { islands: writeOnnx }),
     },
   }
+}
+
+/** Returns the state that `--state` names: output → input. Throws OptionError for another form. */
+export function parseState(given: string): Record<string, string> {
+  return Object.fromEntries(pairs('--state', given))
 }
 
 function pairs(flag: string, given = ''): (readonly [string, string])[] {

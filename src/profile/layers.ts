@@ -2,7 +2,14 @@
 import { cut } from '../compress/cut.ts'
 import { type Maskable, maskables } from '../compress/maskable.ts'
 import type { Plan } from '../compress/plan.ts'
-import { classesCarried, findUnits, planShapes, type UnitMap, unitAxes } from '../compress/units.ts'
+import {
+  classesCarried,
+  findUnits,
+  planShapes,
+  type UnitMap,
+  type UnitOptions,
+  unitAxes,
+} from '../compress/units.ts'
 import { type Analysis, analyze } from '../ir/analyze.ts'
 import { emptyModel, GraphBuilder } from '../ir/builder.ts'
 import { type Model, type Node, opName } from '../ir/graph.ts'
@@ -28,10 +35,10 @@ export interface Subject {
   readonly layers: readonly PricedLayer[]
 }
 
-/** Analyses a model for pricing. */
-export function subjectOf(model: Model): Subject {
+/** Analyses a model for pricing; `state` as `findUnits` takes it. */
+export function subjectOf(model: Model, state: UnitOptions['state'] = {}): Subject {
   const analysis = analyze(model)
-  const units = findUnits(model, analysis)
+  const units = findUnits(model, analysis, { state })
   const weights = maskables(units, (name) => analysis.types.get(name)!.shape)
   const cuttable = (value: string): string[] => {
     const carried = classesCarried(units, value)

@@ -22,6 +22,8 @@ export interface CompressOptions {
   /** Default true: labels are used where there are any. */
   readonly useLabels?: boolean
   readonly budget: Goal
+  /** Output → input that it becomes in the next run. */
+  readonly state?: Readonly<Record<string, string>>
   /** Default `wasm`. */
   readonly target?: TargetName
   /** Default all cores. */
@@ -61,6 +63,7 @@ export function compress(model: Model, options: CompressOptions): Promise<Compre
       seed: options.seed ?? 0,
       workFolder: options.workFolder ?? mkdtempSync(join(tmpdir(), 'tersor-')),
       cacheFolder: options.cacheFolder ?? defaultCacheFolder(),
+      ...(options.state && { state: options.state }),
       ...(options.timing && { timing: options.timing }),
       ...(options.epochs !== undefined && { epochs: options.epochs }),
       ...(options.signal && { signal: options.signal }),

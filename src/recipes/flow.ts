@@ -97,7 +97,7 @@ export async function withContext<T>(
     await checkInput({ ...start, request, engine }, note)
     const measured = await baseline({ ...start, request, engine, bench, table })
     const { wholeMs } = measured
-    const subject = subjectOf(start.original)
+    const subject = subjectOf(start.original, request.state)
     const { steps } = start
     const budgetMs = budgetOf(request, wholeMs)
     const common = { steps, request, bench, table, wholeMs }
@@ -138,12 +138,12 @@ function prepare(
   onEvent: (event: FlowEvent) => void,
 ): Start {
   const original = runPasses(request.model, clean).model
-  const { goal, target, threads, epochs, seed, training, evaluation, description } = request
+  const { goal, state, target, threads, epochs, seed, training, evaluation, description } = request
   const labels = request.useLabels && training?.labelled === true
   const lesson = lessonFor(original, description, { labels })
   for (const set of [training, evaluation]) if (set) checkSize(set, lesson.input)
   const data = [training, evaluation].map((set) => set && [set.name, set.length])
-  const key = { name, goal, target, threads, epochs, seed, data, labels, description }
+  const key = { name, goal, state, target, threads, epochs, seed, data, labels, description }
   const steps = new Steps(request.workFolder, [fingerprintOfModel(original), key], onEvent)
   return { original, lesson, steps }
 }

@@ -7,7 +7,7 @@ import { taylor } from '../compress/criteria/taylor.ts'
 import { observe, observer } from '../compress/observe.ts'
 import { criteria, statistics } from '../compress/registry.ts'
 import { scoreUnits, type UnitScores } from '../compress/score.ts'
-import { findUnits } from '../compress/units.ts'
+import { findUnits, type UnitOptions } from '../compress/units.ts'
 import { batches, type Dataset } from '../data/dataset.ts'
 import type { Engine, Tensors } from '../exec/engine.ts'
 import { analyze } from '../ir/analyze.ts'
@@ -28,6 +28,8 @@ export interface GainOptions {
   /** Samples in all (default 2048) and per batch (default 64). */
   readonly samples?: number
   readonly batch?: number
+  /** As `findUnits` takes it. */
+  readonly state?: UnitOptions['state'] | undefined
   /** What units are worth; default first-order Taylor importance. */
   readonly criterion?: Criterion
 }
@@ -37,11 +39,11 @@ const LABELS = 'gains/labels'
 
 /** Returns the score of every unit of the model, by class. */
 export async function observeGains(model: Model, options: GainOptions): Promise<UnitScores> {
-  const { dataset, engine, lesson, seed, samples = 2048, criterion = taylor } = options
+  const { dataset, engine, lesson, seed, samples = 2048, criterion = taylor, state = {} } = options
   const batch = Math.min(options.batch ?? 64, dataset.length)
   const bound = bindBatch(model, { batch, description: lesson.input })
   const { bindings, input } = bound
-  const units = findUnits(bound.model, analyze(bound.model, { bindings }))
+  const units = findUnits(bound.model, analyze(bound.model, { bindings }), { state })
   const graph = lossGraph(bound.model, lesson, bindings)
   const needs = criterion.unitStatistic ? [criterion.unitStatistic] : criterion.needs
   const watcher = observer(graph.model, {
@@ -154,7 +156,7 @@ function oneHot(labels: Int32Array, shape: readonly number[]): Tensor {
 }
 
 /** Returns scores from the weights alone, for when there is nothing to observe. */
-export function weightGains(model: Model): UnitScores {
-  const units = findUnits(model, analyze(model))
+export function weightGains(model: Model, state: UnitOptions['state'] = {}): UnitScores {
+  const units = findUnits(model, analyze(model), { state })
   return scoreUnits(units, criteria.named('magnitude'), { model })
 }

@@ -104,18 +104,19 @@ async function compress(context: FlowContext): Promise<Progress> {
 /** Observes what the planner goes by, on training samples, evaluation samples, or the weights alone. */
 export async function observeEvidence(context: FlowContext): Promise<PlanEvidence> {
   const { request, original, subject, engine, lesson, steps, scope } = context
+  const { state, seed } = request
   const { analysis, units } = subject
   const isCut = scope.cuts !== false
   const vanishing = isCut ? vanishingTogether(original, analysis, units) : []
   const dataset = request.training ?? request.evaluation
   if (dataset === undefined)
-    return { scores: weightGains(original), sensitivity: undefined, vanishing }
+    return { scores: weightGains(original, state), sensitivity: undefined, vanishing }
   const { data } = await steps.run(
     { name: 'sensitivity', title: 'Measuring what each layer matters' },
     async (report) => {
       const common = { dataset, engine, lesson }
       // Units that stay need no scores.
-      const scores = isCut ? await observeGains(original, { ...common, seed: request.seed }) : {}
+      const scores = isCut ? await observeGains(original, { ...common, seed, state }) : {}
       const sensitivity = await observeSensitivity(subject, {
         ...common,
         scores,

@@ -6,7 +6,7 @@ import type { AllocationProblem, Allocator } from '../compress/contracts.ts'
 import { vanishingTogether } from '../compress/cut.ts'
 import type { Plan } from '../compress/plan.ts'
 import { choicesOf, type UnitScores } from '../compress/score.ts'
-import { findUnits, type Kept } from '../compress/units.ts'
+import { findUnits, type Kept, type UnitOptions } from '../compress/units.ts'
 import { analyze } from '../ir/analyze.ts'
 import type { Model } from '../ir/graph.ts'
 import type { Pricing } from '../profile/price.ts'
@@ -31,6 +31,8 @@ export interface NarrowOptions {
   /** What earlier rounds kept of the original model. */
   readonly keptBefore: Kept
   readonly allocator: Allocator
+  /** As `findUnits` takes it. */
+  readonly state?: UnitOptions['state'] | undefined
 }
 
 /** Channels are taken away in steps of this: the kernels compute four at a time. */
@@ -38,9 +40,9 @@ const GRID = 4
 
 /** Returns the model narrowed to the budget by predicted time, or as far as it goes. */
 export function narrow(model: Model, options: NarrowOptions): Narrowed {
-  const { scores, pricing, budgetMs, keptBefore, allocator } = options
+  const { scores, pricing, budgetMs, keptBefore, allocator, state = {} } = options
   const analysis = analyze(model)
-  const units = findUnits(model, analysis)
+  const units = findUnits(model, analysis, { state })
   const vanishing = vanishingTogether(model, analysis, units)
   const choices = choicesOf(units, scores, { grid: GRID, vanishing })
   const classes = Object.fromEntries(

@@ -104,18 +104,18 @@ export async function narrowTo(
 
 // Plans, and times the plan end to end. Only the last round must meet the budget; the others are on the way.
 function fitRound(
-  { original, pricing, wholeMs, budgetMs: limitMs, bench, table }: FlowContext,
+  { request, original, pricing, wholeMs, budgetMs: limitMs, bench, table }: FlowContext,
   progress: Progress,
   { round, scores, report }: { round: Round; scores: UnitScores; report: ReportProgress },
 ): Promise<Fitted<Narrowed>> {
   const { targetMs, allocator, index, count } = round
+  const common = { scores, pricing, keptBefore: progress.kept, allocator, state: request.state }
   return fitToTime({
     targetMs,
     limitMs,
     ...(index < count && { corrections: 0 }),
     onAttempt: (done) => report(done, undefined, 'planning and timing the plan'),
-    plan: (budgetMs) =>
-      narrow(progress.model, { scores, pricing, budgetMs, keptBefore: progress.kept, allocator }),
+    plan: (budgetMs) => narrow(progress.model, { ...common, budgetMs }),
     measure: async ({ model }) =>
       wholeMs / (await measuredRatio(original, model, { bench, table })),
   })
@@ -128,6 +128,7 @@ export async function gainsOf(
   { criterion, index }: Pick<Round, 'criterion' | 'index'>,
 ): Promise<UnitScores> {
   const dataset = request.training ?? request.evaluation
-  if (dataset === undefined) return weightGains(model)
-  return observeGains(model, { dataset, engine, lesson, seed: request.seed + index, criterion })
+  if (dataset === undefined) return weightGains(model, request.state)
+  const { seed, state } = request
+  return observeGains(model, { dataset, engine, lesson, seed: seed + index, criterion, state })
 }

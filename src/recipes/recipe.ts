@@ -33,6 +33,8 @@ export interface CompressRequest {
   /** False ignores labels: the original model teaches and the figure is agreement, not accuracy. */
   readonly useLabels: boolean
   readonly goal: Goal
+  /** Output → input that it becomes in the next run: state that may be cut, and that stays in the bundle's memory. */
+  readonly state?: Readonly<Record<string, string>>
   readonly target: TargetName
   readonly threads: number
   /** Passes over the training samples in all; the recipe's default when undefined. */

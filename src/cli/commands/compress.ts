@@ -28,6 +28,7 @@ import { checkWeights } from '../model-facts.ts'
 import { nameOf } from '../paths.ts'
 import { printRun } from '../result.ts'
 import { packageVersion } from '../version.ts'
+import { parseState, wayOptions } from '../ways.ts'
 
 /** Options of the guided flow; the demo shares them. */
 export const compressOptions = {
@@ -65,6 +66,7 @@ export const compressOptions = {
     "the recipe's",
   ),
   labels: untoggle('ignore the labels of the data: the original model teaches'),
+  state: wayOptions.state,
   recipe: option(
     text().default(recipes.all[0]!.name),
     'NAME',
@@ -128,6 +130,7 @@ export const compress = defineCommand({
       target: options.target,
       threads: options.threads,
       seed: options.seed,
+      ...(options.state !== undefined && { state: parseState(options.state) }),
       ...(options.epochs !== undefined && { epochs: options.epochs }),
     }
     const recipe = recipes.named(options.recipe)
