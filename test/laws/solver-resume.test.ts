@@ -1,32 +1,17 @@
 // Law: a run that was interrupted and resumed ends in the same bytes as one that was not.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { cropAndFlip } from '../../src/data/augment.ts'
-import { presetImage } from '../../src/data/describe.ts'
 import { generateImages } from '../../src/data/readers/generated.ts'
-import { createEngine } from '../../src/exec/create.ts'
-import type { Engine } from '../../src/exec/engine.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { distillation } from '../../src/train/losses.ts'
 import { adam, sgd } from '../../src/train/optimizers.ts'
 import { type StepSolver, type TrainOptions, train } from '../../src/train/train.ts'
+import { trainingLab } from '../support/training-lab.ts'
 import { smallNet } from '../train-net.ts'
 
-const description = presetImage('imagenet-half', { shape: [1, 3, 32, 32] })
-const model = smallNet({ seed: 1, width: 4 })
-let engine: Engine
-let folder: string
-
-beforeAll(async () => {
-  engine = await createEngine({ threads: 2 })
-  folder = mkdtempSync(join(tmpdir(), 'tersor-resume-'))
-})
-afterAll(async () => {
-  await engine.close()
-  rmSync(folder, { recursive: true })
-})
+const lab = trainingLab({ threads: 2 })
+const { model, description } = lab
 
 /** Prunes one more entry of a weight at every third step. */
 function pruner(): StepSolver {
@@ -65,7 +50,7 @@ test.each(Object.entries(cases))('resumes to the same bytes: %s', async (name, o
   const request = (): TrainOptions => ({
     data: generateImages({ seed: 3, part: 'train', length: 50 }),
     description,
-    engine,
+    engine: lab.engine,
     batch: 16,
     steps: 8,
     seed: 5,
@@ -73,7 +58,7 @@ test.each(Object.entries(cases))('resumes to the same bytes: %s', async (name, o
     ...options(),
   })
   const whole = await train(model, request())
-  const checkpoint = { path: join(folder, name), everySteps: 2 }
+  const checkpoint = { path: join(lab.folder, name), everySteps: 2 }
   // Dies in step 6: the last checkpoint is of step 4, in the middle of the second epoch.
   const die = ({ step }: { step: number }) => {
     if (step === 5) throw new Error('killed')

@@ -1,8 +1,6 @@
 // The solver laws: the plan is met exactly, the same run gives the same bytes, interrupted or not.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { cut } from '../../src/compress/cut.ts'
 import type { Plan } from '../../src/compress/plan.ts'
 import { solvers, structures } from '../../src/compress/registry.ts'
@@ -10,31 +8,18 @@ import { gradual } from '../../src/compress/solvers/gradual.ts'
 import { iterative } from '../../src/compress/solvers/iterative.ts'
 import type { Solver } from '../../src/compress/solvers/solver.ts'
 import { type Sparsified, type SparsifyOptions, sparsify } from '../../src/compress/sparsify.ts'
-import { presetImage } from '../../src/data/describe.ts'
 import { generateImages } from '../../src/data/readers/generated.ts'
-import { createEngine } from '../../src/exec/create.ts'
-import type { Engine } from '../../src/exec/engine.ts'
 import { analyze } from '../../src/ir/analyze.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { floatData, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { sgd } from '../../src/train/optimizers.ts'
 import { createRandom } from '../../src/util/random.ts'
+import { trainingLab } from '../support/training-lab.ts'
 import { smallNet } from '../train-net.ts'
 
-const description = presetImage('imagenet-half', { shape: [1, 3, 32, 32] })
-const model = smallNet({ seed: 1, width: 4 })
+const lab = trainingLab({ threads: 1 })
+const { model, description } = lab
 const STEPS = 10
-let engine: Engine
-let folder: string
-
-beforeAll(async () => {
-  engine = await createEngine({ threads: 1 })
-  folder = mkdtempSync(join(tmpdir(), 'tersor-solver-'))
-})
-afterAll(async () => {
-  await engine.close()
-  rmSync(folder, { recursive: true })
-})
 
 const plan: Plan = {
   format: 1,
@@ -51,7 +36,7 @@ const request = (solver: Solver, more: Partial<SparsifyOptions> = {}): SparsifyO
   solver,
   data: generateImages({ seed: 3, part: 'train', length: 50 }),
   description,
-  engine,
+  engine: lab.engine,
   batch: 16,
   steps: STEPS,
   seed: 5,
@@ -111,7 +96,7 @@ describe.each(variants)('%s', (name, solver) => {
   it('continues an interrupted run to the same bytes', async () => {
     const whole = await sparsify(model, request(solver))
     for (const dies of [3, 7]) {
-      const checkpoint = { path: join(folder, `${name}-${dies}`), everySteps: 1 }
+      const checkpoint = { path: join(lab.folder, `${name}-${dies}`), everySteps: 1 }
       const onProgress = ({ step }: { step: number }) => {
         if (step === dies) throw new Error('killed')
       }
@@ -144,7 +129,7 @@ it('goes back to the weights of the start where rounds rewind them', async () =>
   const solver = iterative({ rounds: 2, rewind: 'weights' })
   const result = await sparsify(model, request(solver, { steps: 6 }))
   expectMet(result)
-  const resumed = { path: join(folder, 'rewind'), everySteps: 1 }
+  const resumed = { path: join(lab.folder, 'rewind'), everySteps: 1 }
   const die = ({ step }: { step: number }) => {
     if (step === 3) throw new Error('killed')
   }
@@ -156,7 +141,7 @@ it('goes back to the weights of the start where rounds rewind them', async () =>
 })
 
 async function logitsOf(trained: Model): Promise<Float32Array> {
-  const session = await engine.session(trained)
+  const session = await lab.engine.session(trained)
   const random = createRandom(1)
   const image = floats(
     [4, 3, 32, 32],
