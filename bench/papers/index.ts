@@ -1,7 +1,9 @@
 // All papers whose claims are checked, in the order of their specifications.
 import { admmPaper } from './admm.ts'
 import { admmSystematic } from './admm-systematic.ts'
+import { blkRew } from './blk-rew.ts'
 import { darb } from './darb.ts'
+import { epi } from './epi.ts'
 import { gradientFlow } from './gradient-flow.ts'
 import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
@@ -14,6 +16,8 @@ export const papers: readonly Paper[] = [
   patdnn,
   patternLibraryPaper,
   darb,
+  blkRew,
+  epi,
   gradientFlow,
   halp,
   admmPaper,
