@@ -1,11 +1,15 @@
 // The papers' claims, our scaled checks, what came out. Usage: TERSOR_DATA=… npm run bench:papers --
-// [--only 1-A1,2-A5 or "1-A1 energy"] [--seeds 3] [--threads 2]. Finished checks are kept between calls.
+// [--only 1-A1,2-A5 or "1-A1 energy"] [--seeds 3] [--threads 2] [--again]. What finished is kept between
+// calls of one commit; --again runs it anew.
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { deviceFacts } from '../src/profile/device.ts'
 import { currentLoad, type PapersResult, readResults, writeResult } from './lib/results.ts'
 import { revision } from './lib/revision.ts'
 import { papers } from './papers/index.ts'
-import { openLab } from './papers/lab.ts'
+import { labFolder, openLab } from './papers/lab.ts'
 import type { Check, Outcome, Paper } from './papers/paper.ts'
 
 /** Where the first seed comes from: results say which were used. */
@@ -16,6 +20,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     seeds: { type: 'string', default: '3' },
     threads: { type: 'string', default: '2' },
+    again: { type: 'boolean', default: false },
   },
 })
 const count = Number(options.seeds)
@@ -37,7 +42,7 @@ try {
     }
     const started = performance.now()
     const outcomes: Outcome[] = []
-    for (let i = 0; i < count; i++) outcomes.push(await check.run(lab, FIRST_SEED + i))
+    for (let i = 0; i < count; i++) outcomes.push(await runOnce(paper, check, FIRST_SEED + i))
     keep(paper, rowOf(paper, check, { outcomes, tookMs: performance.now() - started }))
   }
 } finally {
@@ -48,12 +53,27 @@ function isWanted({ spec }: Paper, { name }: Check): boolean {
   return wanted.length === 0 || wanted.includes(spec) || wanted.includes(`${spec} ${name}`)
 }
 
+// Seeds that finished are kept, by commit, beside the dense networks: an interrupted call goes on where it was.
+async function runOnce({ spec }: Paper, check: Check, seed: number): Promise<Outcome> {
+  const code = revision()
+  if (code === undefined || code.includes(' ')) return check.run(lab, seed)
+  const key = JSON.stringify([spec, check.name, check.check, seed, code])
+  const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
+  const path = join(labFolder, `outcome-${name}.json`)
+  if (existsSync(path) && !options.again) return JSON.parse(readFileSync(path, 'utf8'))
+  const outcome = await check.run(lab, seed)
+  mkdirSync(labFolder, { recursive: true })
+  writeFileSync(path, JSON.stringify(outcome))
+  return outcome
+}
+
 function rowOf(
   { spec, title, paper }: Paper,
   { name, claim, check, verdict }: Check,
   { outcomes, tookMs }: { outcomes: readonly Outcome[]; tookMs: number },
 ): PapersResult['rows'][number] {
   const names = Object.keys(outcomes[0]!.figures)
+  const code = revision()
   const held = outcomes.filter(({ holds }) => holds).length
   const notes = [...new Set(outcomes.flatMap(({ note }) => note ?? []))]
   return {
@@ -69,11 +89,11 @@ function rowOf(
     held,
     holds: verdict === undefined ? held === outcomes.length : verdict(outcomes),
     ...(notes.length > 0 && { note: notes.join('; ') }),
+    ...(code !== undefined && { revision: code }),
     tookMs: Math.round(tookMs),
   }
 }
 
-// Written after every check: an interrupted run loses one check at most.
 function keep(paper: Paper, row: PapersResult['rows'][number]): void {
   const known = readResults().get('papers')
   const rows = known?.kind === 'papers' ? known.rows : []

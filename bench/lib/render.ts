@@ -220,7 +220,7 @@ function papersSection(name: string, result: PapersResult): string {
     row.claim,
     row.check,
     Object.entries(row.figures).map(figure).join('<br>'),
-    `${row.holds ? 'holds' : '**does not hold**'}${row.note ? ` (${row.note})` : ''}`,
+    `${row.holds ? 'holds' : '**does not hold**'}${row.note ? ` (${row.note})` : ''}${row.revision ? `<br>commit ${row.revision}` : ''}`,
   ])
   const held = result.rows.filter(({ holds }) => holds).length
   return [

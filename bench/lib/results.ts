@@ -144,6 +144,8 @@ const papersResult = z.object({
       held: z.number(),
       holds: z.boolean(),
       note: z.string().optional(),
+      /** The code it was checked with; rows are merged from several calls. */
+      revision: z.string().optional(),
       tookMs: z.number(),
     }),
   ),

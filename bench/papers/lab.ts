@@ -71,6 +71,9 @@ type Figures = { folder: string; train: number; pool: number } & (
   | { held: number }
 )
 
+/** Where dense networks and finished seeds are kept between calls. */
+export const labFolder = join(homedir(), '.cache', 'tersor', 'bench')
+
 /** Opens the lab. Throws where TERSOR_DATA names no folder with the data sets. */
 export async function openLab({ threads }: { readonly threads: number }): Promise<Lab> {
   const folder = process.env.TERSOR_DATA
@@ -102,15 +105,14 @@ export class Lab {
     const { epochs, seed, rate = 0.05, batch } = options
     const how = batch === undefined ? [rate] : [rate, batch]
     const key = fingerprintOf([fingerprintOfModel(untrained), task.name, epochs, ...how, seed])
-    const folder = join(homedir(), '.cache', 'tersor', 'bench')
-    const path = join(folder, `${key}.onnx`)
+    const path = join(labFolder, `${key}.onnx`)
     if (existsSync(path)) return readOnnxFile(path)
     const { model } = await train(untrained, {
       ...this.trainingOf(task, seed, batch),
       schedule: warmUp(cosine(rate), 0.05),
       epochs,
     })
-    mkdirSync(folder, { recursive: true })
+    mkdirSync(labFolder, { recursive: true })
     writeOnnxFile(path, model)
     return model
   }
