@@ -9,7 +9,7 @@
 //   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
 //   [--preset imagenet] [--shift 0.1 --mirror]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { applyPlan } from '../src/compress/apply.ts'
 import type { Choice } from '../src/compress/contracts.ts'
@@ -278,14 +278,16 @@ function goalText(): string {
   return `${options.factor} times fewer weights in ${options.kernel}×${options.kernel} convolutions, ${options.masks} by ${options.solver}, spread by ${options.allocator}`
 }
 
+// What repeats the run, without the paths of one machine.
 function commandText(): string {
-  const given = Object.entries(options).filter(([flag]) => flag !== 'data' && flag !== 'work')
-  const used = given.filter(([flag]) =>
-    options.masks
-      ? flag !== 'channels'
-      : flag === 'channels' || flag === 'epochs' || flag === 'seed',
-  )
-  return `${name} ${path!.split('/').at(-1)} ${used.map(([flag, value]) => `--${flag} ${value}`).join(' ')}`
+  const given = Object.entries({ ...options, data: undefined, work: undefined })
+  const forMasks = ['masks', 'factor', 'kernel', 'solver', 'allocator', 'rate', 'from']
+  const flags = given.flatMap(([flag, value]) => {
+    if (!value || (options.masks === undefined && forMasks.includes(flag))) return []
+    if (value === true) return `--${flag}`
+    return `--${flag} ${flag === 'from' ? basename(String(value)) : value}`
+  })
+  return [name, basename(path!), ...flags].join(' ')
 }
 
 function percent(share: number): string {

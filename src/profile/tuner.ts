@@ -48,8 +48,11 @@ function start({ code, data }: Trial): () => void {
   const run = exports.run as () => void
   // On a busy machine V8's baseline code outlives any warming: the first run compiles with the other tier.
   setFlagsFromString('--no-liftoff')
-  run()
-  setFlagsFromString('--liftoff')
+  try {
+    run()
+  } finally {
+    setFlagsFromString('--liftoff')
+  }
   return run
 }
 

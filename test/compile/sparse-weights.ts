@@ -1,7 +1,19 @@
-// Weights with zeros as tests of sparse kernels draw them.
+// Weights with zeros, and convolutions, as tests of sparse kernels draw them.
 import { type FloatTensor, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { createRandom } from '../../src/util/random.ts'
 import { randomFloats } from './helpers.ts'
+
+/** A convolution: channels, outputs, rows and columns; what is not given is 1, or no padding. */
+export interface Case {
+  readonly n?: number
+  readonly c: number
+  readonly o: number
+  readonly size: readonly [number, number]
+  readonly kernel?: number
+  readonly pads?: readonly number[]
+  readonly dilation?: number
+  readonly strides?: readonly [number, number]
+}
 
 /** A seeded weight where `width` adjacent outputs share their zeros. */
 export function sparseWeight(

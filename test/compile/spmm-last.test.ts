@@ -5,18 +5,7 @@ import { intList } from '../../src/ir/graph.ts'
 import { floats } from '../../src/tensor/tensor.ts'
 import { build, conv, expectSame, kernelsOf } from './bundle-harness.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
-import { apart, sparseWeight } from './sparse-weights.ts'
-
-interface Case {
-  readonly n?: number
-  readonly c: number
-  readonly o: number
-  readonly size: readonly [number, number]
-  readonly kernel?: number
-  readonly pads?: readonly number[]
-  readonly dilation?: number
-  readonly strides?: readonly [number, number]
-}
+import { apart, type Case, sparseWeight } from './sparse-weights.ts'
 
 const cases: readonly Case[] = [
   { c: 5, o: 8, size: [8, 8] },

@@ -12,7 +12,7 @@ import { recogniseSparsity, structureName } from '../../src/ir/sparsity.ts'
 import { type FloatTensor, floats, sizeOf } from '../../src/tensor/tensor.ts'
 import { build, conv, expectSame, kernelsOf } from './bundle-harness.ts'
 import { checkKernel, modelOf, randomTensor } from './kernel-harness.ts'
-import { apart, sparseWeight } from './sparse-weights.ts'
+import { apart, type Case, sparseWeight } from './sparse-weights.ts'
 
 const layoutsOf = (offer: Offer) => ({
   inputs: offer.inputs.map(({ layout }) => layout),
@@ -28,17 +28,6 @@ const onlyWidth = (width: 1 | 2 | 4): Kernel => ({
     return typeof answer === 'string' ? answer : answer.filter((o) => o.kernel.endsWith(suffix))
   },
 })
-
-interface Case {
-  readonly n?: number
-  readonly c: number
-  readonly o: number
-  readonly size: readonly [number, number]
-  readonly kernel?: number
-  readonly pads?: readonly number[]
-  readonly dilation?: number
-  readonly strides?: readonly [number, number]
-}
 
 function model(k: Case, after?: (b: GraphBuilder, y: string) => string) {
   const { n = 1, c, o, size, kernel = 1, pads = [0, 0, 0, 0], dilation = 1, strides = [1, 1] } = k

@@ -37,13 +37,14 @@ import { packTable, type TablePlan } from './spmm-table.ts'
 /** Outputs that share their columns: the lanes of a vector. */
 const WIDTH = 4
 /**
- * Pixels of a tile, a sum each. Where multiply-add is two instructions V8 12 spills beyond six: 13 % slower
- * with eight, 25 % with twelve; where it is one, twelve are the fastest (proxyless-w0.3, a quarter of 1×1).
+ * Pixels of a tile, a sum each. Where multiply-add is two instructions V8 11 spills beyond six: the whole of
+ * proxyless-w0.3 with a quarter of its 1×1 weights is 8 % slower with eight, 18 % with twelve; where it is
+ * one, twelve make it 3 % faster than six.
  */
 const PIXELS = { plain: 6, fma: 12 }
 /**
  * What an entry costs in a tile, in dense multiply-adds: a base, and a multiply-add for each pixel. Fitted
- * to 80 layers of 6 × 6 to 88 × 88 pixels on Node 20 and 24, all within a sixth.
+ * to 48 layers of 6 × 6 to 88 × 88 pixels on Node 20 and 24, all within a sixth.
  */
 const PRICE = { entry: 22, madd: 1.7 }
 /** What four outputs cost per pixel besides their weights; those that are no neighbours are stored one by one. */
