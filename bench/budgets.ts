@@ -7,7 +7,7 @@
 //   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
-//   [--preset imagenet] [--shift 0.1 --mirror]   how pictures are prepared, and varied in training
+//   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -59,6 +59,7 @@ const { values: options, positionals } = parseArgs({
     preset: { type: 'string', default: 'cifar10' },
     shift: { type: 'string' },
     mirror: { type: 'boolean', default: false },
+    mixup: { type: 'string' },
     solver: { type: 'string', default: 'gradual' },
     allocator: { type: 'string', default: 'erk' },
     epochs: { type: 'string', default: '12' },
@@ -81,6 +82,7 @@ if (
   )
 const seed = Number(options.seed)
 const epochs = Number(options.epochs)
+const mixup = options.mixup === undefined ? {} : { mixup: Number(options.mixup) }
 const startedAt = new Date().toISOString()
 const load = currentLoad()
 const original = runPasses(readOnnxFile(path), clean).model
@@ -158,7 +160,11 @@ console.log(`wrote ${written}`)
 async function narrowed(share: number): Promise<Model> {
   const offer = () => undefined
   const context: Recovering = { request: { training }, original, lesson, engine, steps, offer }
-  let progress: Progress = untouched(original)
+  let progress: Progress = untouched(start)
+  if (options.from) {
+    const again = { name: 'recover-again', title: 'Recovering', epochs, isLast: true, seed }
+    return (await recover(context, progress, { ...again, ...mixup })).model
+  }
   for (let index = 1; index <= ROUNDS; index++) {
     const isLast = index === ROUNDS
     const budget = macsOf(original) * share ** (index / ROUNDS)
@@ -175,6 +181,7 @@ async function narrowed(share: number): Promise<Model> {
         epochs: epochs * (isLast ? 1 - ROUND_SHARE : ROUND_SHARE / (ROUNDS - 1)),
         isLast,
         seed: seed + 100 * index,
+        ...mixup,
       },
     )
   }
@@ -240,6 +247,7 @@ async function masked(): Promise<Model> {
       batch: 64,
       seed,
       ...(augment && { augment }),
+      ...mixup,
       checkpoint: { path: at },
     })
     return { data: null, model: trained.model, summary: `${weightsOf(trained.model)} weights` }
@@ -281,7 +289,7 @@ function goalText(): string {
 // What repeats the run, without the paths of one machine.
 function commandText(): string {
   const given = Object.entries({ ...options, data: undefined, work: undefined })
-  const forMasks = ['masks', 'factor', 'kernel', 'solver', 'allocator', 'rate', 'from']
+  const forMasks = ['masks', 'factor', 'kernel', 'solver', 'allocator', 'rate']
   const flags = given.flatMap(([flag, value]) => {
     if (!value || (options.masks === undefined && forMasks.includes(flag))) return []
     if (value === true) return `--${flag}`

@@ -31,6 +31,8 @@ export interface Recovery {
   /** What it is of one training that stretches share, 0…1 to 0…1; default a training of its own. */
   readonly part?: readonly [from: number, to: number]
   readonly seed: number
+  /** Mixes samples while training; default not. */
+  readonly mixup?: number
   /** Masks to grow into while training, by weight of the model as it is; zeros there now are held otherwise. */
   readonly mask?: Plan['mask']
   /** How masks come about; default gradually. */
@@ -50,7 +52,7 @@ const CAUTIOUS_RATE = 0.002
 export async function recover(
   context: Recovering,
   progress: Progress,
-  { name, title, epochs, isLast, part, seed, mask, solver = gradual() }: Recovery,
+  { name, title, epochs, isLast, part, seed, mixup, mask, solver = gradual() }: Recovery,
 ): Promise<Progress> {
   const { request, original, lesson, steps } = context
   const { training, signal } = request
@@ -72,6 +74,7 @@ export async function recover(
       epochs,
       batch: Math.min(BATCH, training.length),
       ...(augment && { augment }),
+      ...(mixup !== undefined && { mixup }),
       ...(!isSafe && { clipNorm: 1 }),
       checkpoint: { path },
       onProgress: ({ step, steps: all, leftMs, loss, samplesPerSecond }: TrainingProgress) =>

@@ -3,7 +3,9 @@ import { type Batch, batchCount, batches } from '../data/dataset.ts'
 import type { Tensors } from '../exec/engine.ts'
 import { floats } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
+import { createRandom, deriveSeed } from '../util/random.ts'
 import type { Feeder } from './loop.ts'
+import { drawMixture, type Mixture, mixRows } from './mixup.ts'
 import type { TrainRequest } from './request.ts'
 import type { StepGraph } from './step-graph.ts'
 import { createTeacher, type Teacher } from './teacher.ts'
@@ -16,7 +18,7 @@ export interface OpenFeeder {
 
 /** Returns the feeder of a run; it may begin at any step, and goes on in order from there. */
 export async function openFeeder(request: TrainRequest, graph: StepGraph): Promise<OpenFeeder> {
-  const { data, description, augment, seed, batch } = request
+  const { data, description, augment, mixup, seed, batch } = request
   const teacher = await openTeacher(request, graph)
   const perEpoch = batchCount(data, { batch, rest: 'drop' })
   let source: { epoch: number; batches: AsyncGenerator<Batch> } | undefined
@@ -30,7 +32,9 @@ export async function openFeeder(request: TrainRequest, graph: StepGraph): Promi
         source = { epoch, batches: batches(data, augment ? { ...order, augment } : order) }
       }
       const { value } = await source.batches.next()
-      return feedsOf(value as Batch, graph, teacher)
+      const random = createRandom(deriveSeed(seed, `mixture of step ${step}`))
+      const mixture = mixup === undefined ? undefined : drawMixture(batch, mixup, random)
+      return feedsOf(value as Batch, graph, { teacher, mixture })
     },
   }
 }
@@ -38,15 +42,16 @@ export async function openFeeder(request: TrainRequest, graph: StepGraph): Promi
 async function feedsOf(
   batch: Batch,
   { input, labels, teacher: taught, classes, model }: StepGraph,
-  teacher: Teacher | undefined,
+  { teacher, mixture }: { teacher: Teacher | undefined; mixture: Mixture | undefined },
 ): Promise<Tensors> {
+  const mix = (rows: Tensors[string]) => (mixture === undefined ? rows : mixRows(rows, mixture))
   const shapes = Object.fromEntries(model.graph.inputs.map(({ name, shape }) => [name, shape]))
-  const feeds: Record<string, Tensors[string]> = { [input]: batch.input }
-  if (labels !== undefined) feeds[labels] = oneHot(batch.labels!, classes)
-  const outputs = await teacher?.outputs(batch)
+  const feeds: Record<string, Tensors[string]> = { [input]: mix(batch.input) }
+  if (labels !== undefined) feeds[labels] = mix(oneHot(batch.labels!, classes))
+  const outputs = await teacher?.outputs({ ...batch, input: feeds[input]! })
   for (const [output, name] of Object.entries(taught))
     feeds[name] =
-      outputs === undefined ? targetsFor(output, batch, shapes[name]!) : outputs[output]!
+      outputs === undefined ? mix(targetsFor(output, batch, shapes[name]!)) : outputs[output]!
   return feeds
 }
 
@@ -63,7 +68,7 @@ function targetsFor(
 }
 
 async function openTeacher(
-  { loss, teacher, engine, description, data, augment, batch, steps }: TrainRequest,
+  { loss, teacher, engine, description, data, augment, mixup, batch, steps }: TrainRequest,
   graph: StepGraph,
 ): Promise<Teacher | undefined> {
   if (!loss.needs.teacher || teacher === undefined) return undefined
@@ -73,7 +78,7 @@ async function openTeacher(
     description,
     batch,
     outputs: Object.keys(graph.teacher),
-    ...(augment === undefined && repeats && { cache: data }),
+    ...(augment === undefined && mixup === undefined && repeats && { cache: data }),
   })
 }
 

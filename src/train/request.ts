@@ -91,6 +91,8 @@ export interface TrainOptions {
   readonly batch?: number
   readonly seed: number
   readonly augment?: Augment
+  /** Mixes samples of a batch, labels and questions to the teacher alike: α of Beta(α, α), 0 < α ≤ 1. */
+  readonly mixup?: number
   /** Weights to train; default all. */
   readonly trainable?: readonly string[]
   /** Outputs the loss applies to; default the first. */
@@ -137,7 +139,7 @@ export function completeRequest(options: TrainOptions): TrainRequest {
 }
 
 function checkRequest(options: TrainOptions, loss: Loss, batch: number): void {
-  const { data, description, teacher, steps, epochs, augment } = options
+  const { data, description, teacher, steps, epochs, augment, mixup } = options
   checkSize(data, description)
   if ((steps === undefined) === (epochs === undefined))
     throw new OptionError('Give exactly one of steps and epochs')
@@ -151,6 +153,8 @@ function checkRequest(options: TrainOptions, loss: Loss, batch: number): void {
     throw new OptionError(
       `Augmentation would move the samples of "${data.name}" away from their targets; leave it off`,
     )
+  if (mixup !== undefined && !(mixup > 0 && mixup <= 1))
+    throw new OptionError(`mixup must be above 0 and at most 1, found ${mixup}`)
   if (data.length < batch)
     throw new DataError(
       `"${data.name}" has ${data.length} samples, fewer than a batch of ${batch}; use a smaller batch`,
@@ -173,7 +177,7 @@ export function fingerprintOf(model: Model, options: TrainRequest): string {
   add([options.steps, options.batch, options.seed, options.augment, options.clipNorm, description])
   add([data.name, data.length, engine.name, engine.version, engine.threads])
   for (const part of [loss, optimizer, schedule]) add([part.name, part.settings])
-  add([options.trainable, options.outputs, options.select?.everySteps])
+  add([options.mixup, options.trainable, options.outputs, options.select?.everySteps])
   add([solver?.name, solver?.settings])
   for (const each of teacher === undefined ? [model] : [model, teacher]) {
     add([each.graph.nodes.map(({ op, inputs, outputs }) => [op, inputs, outputs])])
