@@ -151,7 +151,7 @@ function coldTable({ rows }: ModelsResult): string {
     ]),
   )
   const processes = rows.find(({ cold }) => cold.length > 0)?.cold[0]?.processes
-  return `Cold start, milliseconds, medians of ${processes} fresh processes, the file in memory: import of the runtime, bytes → ready, first run, and bytes → first result.
+  return `Cold start, milliseconds, medians of ${processes} fresh processes that import the runtime, then read the file: import, bytes in memory → ready, first run, and bytes → first result.
 
 ${table(['model', 'runtime', 'import', 'ready', 'first run', 'to first result'], lines)}`
 }
