@@ -36,6 +36,7 @@ import { type Recovering, recover } from '../src/recipes/recover.ts'
 import { Steps } from '../src/recipes/steps.ts'
 import { judgeFor, lessonFor } from '../src/recipes/teach.ts'
 import { floatData, sizeOf } from '../src/tensor/tensor.ts'
+import { checkDescription } from '../src/train/check-description.ts'
 import { sgd } from '../src/train/optimizers.ts'
 import { cosine, warmUp } from '../src/train/schedules.ts'
 import { currentLoad, writeResult } from './lib/results.ts'
@@ -102,6 +103,9 @@ const training =
 const { test } = opened
 const engine = await createEngine({ threads: Number(options.threads) })
 const lesson = lessonFor(original, description, { labels: training.labelled })
+const given = { dataset: training, description: lesson.input, engine }
+const { verdict, message } = await checkDescription(original, given)
+if (verdict === 'doubtful') throw new Error(message)
 const judge = await judgeFor(original, lesson, { dataset: test, engine })
 const key = [name, path, { ...options, data: '', work: '' }]
 const steps = new Steps(work, key, (event) => {

@@ -9,6 +9,7 @@ import { halp } from './halp.ts'
 import type { Paper } from './paper.ts'
 import { patdnn } from './patdnn.ts'
 import { patternLibraryPaper } from './pattern-library.ts'
+import { ssAuto } from './ss-auto.ts'
 import { yolobile } from './yolobile.ts'
 
 /** One file per paper adds one line. */
@@ -17,6 +18,7 @@ export const papers: readonly Paper[] = [
   patternLibraryPaper,
   darb,
   blkRew,
+  ssAuto,
   epi,
   gradientFlow,
   halp,

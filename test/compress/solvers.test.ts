@@ -6,7 +6,7 @@ import { type AdmmData, admm } from '../../src/compress/solvers/admm.ts'
 import { gradual } from '../../src/compress/solvers/gradual.ts'
 import { groupLasso } from '../../src/compress/solvers/group-lasso.ts'
 import { energies } from '../../src/compress/solvers/groups.ts'
-import { firm, proximal, soft } from '../../src/compress/solvers/proximal.ts'
+import { firm, priceOf, proximal, soft } from '../../src/compress/solvers/proximal.ts'
 import { type ReweightedData, reweighted } from '../../src/compress/solvers/reweighted.ts'
 import type { Partition, Solver } from '../../src/compress/solvers/solver.ts'
 import { largest } from '../../src/tensor/largest.ts'
@@ -123,6 +123,35 @@ it('amounts come out of one λ: a weak penalty keeps both groups, a strong one o
   const split = { rho: [2, 2] as const, updates: 400, share: 0.9 }
   expect(kept(proximal({ ...split, lambda: 0.05 / Math.SQRT2 }))).toBe(1)
   expect(kept(proximal({ ...split, lambda: 0.2 / Math.SQRT2 }))).toBe(0.5)
+  expect(kept(proximal({ ...split, density: 0.6 }))).toBe(0.5)
+  expect(() => proximal({ density: 0.6, prox: 'soft' })).toThrow(/firm prox/)
+})
+
+it('the λ of a density leaves that much where rows and columns of several weights go at once', () => {
+  const random = createRandom(6)
+  const targets = [3, 5].map((rows, t) => {
+    const partitions: Partition[] = [
+      { count: rows, of: { [`w${t}`]: Int32Array.from({ length: rows * 4 }, (_, i) => i >> 2) } },
+      { count: 4, of: { [`w${t}`]: Int32Array.from({ length: rows * 4 }, (_, i) => i & 3) } },
+    ]
+    return { ...targetOf([0, 1], 1), weights: [`w${t}`], partitions }
+  })
+  for (let trial = 0; trial < 50; trial++) {
+    const weights = {
+      w0: Float32Array.from({ length: 12 }, () => random.normal()),
+      w1: Float32Array.from({ length: 20 }, () => random.normal()),
+    }
+    const alive = (lambda: number) =>
+      targets
+        .flatMap(({ partitions, weights: [name] }) => {
+          const z = firm(partitions, { [name!]: weights[name as 'w0' | 'w1'] }, lambda)
+          return [...z[name!]!]
+        })
+        .filter((value) => value !== 0).length
+    const lambda = priceOf(targets, weights, 0.4)
+    expect(alive(lambda)).toBeLessThanOrEqual(0.4 * 32)
+    expect(alive(lambda * (1 - 1e-6))).toBeGreaterThan(0.4 * 32)
+  }
 })
 
 describe('the soft prox', () => {

@@ -1,5 +1,7 @@
 // Primal-proximal: weights W learn the task while a copy Z takes the shape, each pulling the other; how
 // much goes comes out of one λ. SS-Auto, Liu et al. 2020 (arXiv 2001.08839).
+import { kthLargest } from '../../tensor/largest.ts'
+import { OptionError } from '../../util/errors.ts'
 import { projected } from './admm.ts'
 import { aliveShare, energies, sizes } from './groups.ts'
 import type { ByWeight, Partition, Solver, SolverRun, Target } from './solver.ts'
@@ -9,6 +11,11 @@ import { type DrawOptions, drawOf } from './strength.ts'
 export interface ProximalOptions extends DrawOptions {
   /** Price of a group of n weights: λ√n, in units of ρ. */
   readonly lambda?: number
+  /**
+   * Fraction of the elements that stay, over all targets, 0…1: every round takes the one λ that leaves
+   * it, so that the amounts of single targets come out and their sum does not. Firm only.
+   */
+  readonly density?: number
   /**
    * `firm` zeroes groups with ‖w‖² < 2λ√n and leaves the others alone; `soft` shrinks every
    * group by λ√n, survivors too.
@@ -32,20 +39,26 @@ export interface ProximalData {
 
 /** Returns the solver. */
 export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
-  const { lambda = 0.02, prox = 'firm', share = 0.5, emerge = true } = options
+  const { lambda = 0.02, density, prox = 'firm', share = 0.5, emerge = true } = options
+  if (density !== undefined && !(density > 0 && density < 1 && prox === 'firm' && emerge))
+    throw new OptionError(
+      `density needs the firm prox that decides, and a fraction between 0 and 1; found ${density}`,
+    )
   const draw = drawOf(options)
   const shape = prox === 'firm' ? firm : soft
   // λ grows with ρ: what is small enough to go is the same in every round, and pulled ever harder.
-  const project = ({ targets, weights }: SolverRun) =>
-    targets.map((target) => {
+  const project = ({ targets, weights }: SolverRun) => {
+    const price = density === undefined ? lambda : priceOf(targets, weights, density)
+    return targets.map((target) => {
       const values = pick(target, weights)
-      return emerge ? shape(target.partitions, values, lambda) : projected(target, values)
+      return emerge ? shape(target.partitions, values, price) : projected(target, values)
     })
+  }
   return {
     name: 'proximal',
     paper: 'https://arxiv.org/abs/2001.08839',
     ...(emerge && { decides: 'plan' as const }),
-    settings: { ...draw.settings, lambda, prox, share, emerge },
+    settings: { ...draw.settings, lambda, prox, share, emerge, ...(density && { density }) },
     share,
     init(run) {
       const tensors: Record<string, Float32Array> = {}
@@ -90,6 +103,26 @@ export function proximal(options: ProximalOptions = {}): Solver<ProximalData> {
 
 function pick(target: Target, weights: ByWeight): ByWeight {
   return Object.fromEntries(target.weights.map((name) => [name, weights[name]!]))
+}
+
+/** Returns the λ at which the firm prox leaves a fraction of all elements: those that every group of theirs is worth it for. */
+export function priceOf(targets: readonly Target[], weights: ByWeight, density: number): number {
+  const worth = new Map<string, Float64Array>()
+  for (const target of targets)
+    for (const partition of target.partitions) {
+      const count = sizes(partition)
+      const prices = energies(partition, weights).map((e, g) => e / (2 * Math.sqrt(count[g]!)))
+      for (const [name, group] of Object.entries(partition.of)) {
+        const least =
+          worth.get(name) ?? new Float64Array(group.length).fill(Number.POSITIVE_INFINITY)
+        worth.set(name, least)
+        group.forEach((g, i) => {
+          if (g >= 0) least[i] = Math.min(least[i]!, prices[g]!)
+        })
+      }
+    }
+  const all = Float64Array.from([...worth.values()].flatMap((values) => [...values]))
+  return kthLargest(all, Math.min(all.length, Math.floor(density * all.length) + 1))
 }
 
 /** Zeroes every group that a price of `threshold · √n` is too much for: ‖w‖² ≤ 2 · threshold · √n. */
