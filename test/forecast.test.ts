@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { presetImage } from '../src/data/describe.ts'
 import { forecast } from '../src/recipes/forecast.ts'
 import { recipes } from '../src/recipes/index.ts'
+import type { FlowEvent } from '../src/recipes/recipe.ts'
 import { resnetCifar } from '../src/zoo/resnet-cifar.ts'
 
 const model = resnetCifar({ blocks: 1, widths: [8, 16], size: 16, seed: 2 })
@@ -16,7 +17,11 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const predict = (recipe: string, speedup: number) =>
+const predict = (
+  recipe: string,
+  speedup: number,
+  onEvent: (event: FlowEvent) => void = () => undefined,
+) =>
   forecast(
     recipes.named(recipe),
     {
@@ -38,7 +43,7 @@ const predict = (recipe: string, speedup: number) =>
       workFolder: join(folder, `${recipe} ${speedup}`),
       cacheFolder: join(folder, 'prices'),
     },
-    () => undefined,
+    onEvent,
   )
 
 describe('forecast()', () => {
@@ -65,4 +70,17 @@ describe('forecast()', () => {
     expect(layers.every(({ offered }) => offered.length === 0)).toBe(true)
     expect(layers.map(({ chosen }) => chosen).join()).not.toMatch(/weights kept/)
   }, 60_000)
+
+  it.each(['halp', 'gradient-flow', 'epi'])(
+    '%s is planned by its own ranking',
+    async (recipe) => {
+      const steps: string[] = []
+      const { layers } = await predict(recipe, 1.3, (event) => {
+        if (event.kind === 'begin') steps.push(event.title)
+      })
+      expect(steps).toContain('Choosing widths')
+      expect(layers.some(({ chosen }) => /channels|removed/.test(chosen))).toBe(true)
+    },
+    60_000,
+  )
 })

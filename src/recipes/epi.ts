@@ -9,7 +9,13 @@ import { crossEntropy } from '../train/losses.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { narrow } from './narrow.ts'
-import { BUDGET_MARGIN, gainsOf, type NarrowingIdea, narrowTo } from './narrowing.ts'
+import {
+  BUDGET_MARGIN,
+  foreseeNarrowing,
+  gainsOf,
+  type NarrowingIdea,
+  narrowTo,
+} from './narrowing.ts'
 import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
 import { recover } from './recover.ts'
 
@@ -36,6 +42,7 @@ export const epi: Recipe = {
   paper: idea.paper,
   masks: false,
   run: (request, onEvent) => runFlow(epi, request, { onEvent, compress }),
+  foresee: (context) => foreseeNarrowing(context, idea),
 }
 
 interface Look {

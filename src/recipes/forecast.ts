@@ -4,10 +4,8 @@ import { typesUnder, widthsOf } from '../profile/layers.ts'
 import type { FlowContext } from './context.ts'
 import { withContext } from './flow.ts'
 import { maskInWords } from './layer-rows.ts'
-import { observeEvidence, shapeToBudget } from './mixed.ts'
-import type { Planned } from './mixed-plan.ts'
 import { fastestPlan } from './reach.ts'
-import type { CompressRequest, FlowEvent, Recipe } from './recipe.ts'
+import type { CompressRequest, FlowEvent, Foreseen, Recipe } from './recipe.ts'
 
 /** What a goal would take. */
 export interface Forecast {
@@ -52,19 +50,10 @@ export function forecast(
   onEvent: (event: FlowEvent) => void,
 ): Promise<Forecast> {
   return withContext(recipe, request, onEvent, async (context, { notes }) => {
-    const { subject, pricing, wholeMs, budgetMs, steps, scope } = context
-    const evidence = await observeEvidence(context)
-    const { data } = await steps.run(
-      { name: 'plan', title: 'Choosing widths and structures' },
-      async (report) => {
-        const { plan, reasons, ratio } = await shapeToBudget(context, evidence, report)
-        const measured = ratio
-        const predicted = wholeMs / pricing.price(plan)
-        const summary = `${measured.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`
-        return { data: { plan, reasons, measured, predicted }, summary }
-      },
-    )
-    const { measured, predicted } = data
+    const { subject, pricing, wholeMs, budgetMs, scope } = context
+    const foreseen = await recipe.foresee(context)
+    const measured = foreseen.ratio
+    const predicted = wholeMs / pricing.price(foreseen.plan)
     const most = wholeMs / pricing.price(fastestPlan(subject, pricing, scope))
     return {
       target: request.target,
@@ -75,7 +64,7 @@ export function forecast(
       measured,
       most: Math.max(most, measured),
       reachable: Math.max(most, measured) >= wholeMs / budgetMs,
-      layers: subject.layers.map((_, i) => layerOf(context, data, i)),
+      layers: subject.layers.map((_, i) => layerOf(context, foreseen, i)),
       restMs: pricing.restMs,
       points: pricing.points,
       notes,
@@ -85,7 +74,7 @@ export function forecast(
 
 function layerOf(
   { subject, pricing, scope }: FlowContext,
-  { plan, reasons }: Pick<Planned, 'plan' | 'reasons'>,
+  { plan, reasons }: Foreseen,
   i: number,
 ): ForecastLayer {
   const layer = subject.layers[i]!

@@ -4,7 +4,7 @@ import type { Solver } from '../compress/solvers/solver.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { runFlow } from './flow.ts'
 import { maskByMagnitude } from './masking.ts'
-import { observeEvidence, shapeToBudget } from './mixed.ts'
+import { foreseeShape, observeEvidence, shapeToBudget } from './mixed.ts'
 import { DEFAULT_EPOCHS, type Recipe, type Scope } from './recipe.ts'
 import { recover } from './recover.ts'
 
@@ -28,6 +28,7 @@ export function maskedRecipe(idea: MaskedIdea): Recipe {
     ...(idea.allows && { allows: idea.allows }),
     run: (request, onEvent) =>
       runFlow(recipe, request, { onEvent, compress: (context) => compress(context, idea) }),
+    foresee: foreseeShape,
   }
   return recipe
 }

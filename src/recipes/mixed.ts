@@ -20,7 +20,7 @@ import {
   planChoices,
   planMixed,
 } from './mixed-plan.ts'
-import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
+import { DEFAULT_EPOCHS, type Foreseen, type Recipe } from './recipe.ts'
 import { recover, settle } from './recover.ts'
 import { observeSensitivity } from './sensitivity.ts'
 import type { ReportProgress } from './steps.ts'
@@ -39,6 +39,7 @@ export const mixed: Recipe = {
   paper: 'https://arxiv.org/abs/2210.06659',
   masks: true,
   run: (request, onEvent) => runFlow(mixed, request, { onEvent, compress }),
+  foresee: foreseeShape,
 }
 
 /** A planned model before any recovery. */
@@ -99,6 +100,19 @@ async function compress(context: FlowContext): Promise<Progress> {
     seed: seed + 200,
     ...(isMasked && { mask }),
   })
+}
+
+/** Returns what a recipe plans that takes widths and masks by price and sensitivity. */
+export async function foreseeShape(context: FlowContext): Promise<Foreseen> {
+  const evidence = await observeEvidence(context)
+  const { data } = await context.steps.run(
+    { name: 'plan', title: 'Choosing widths and structures' },
+    async (report) => {
+      const { plan, reasons, ratio } = await shapeToBudget(context, evidence, report)
+      return { data: { plan, reasons, ratio }, summary: `${ratio.toFixed(2)}× measured` }
+    },
+  )
+  return data
 }
 
 /** Observes what the planner goes by, on training samples, evaluation samples, or the weights alone. */

@@ -8,7 +8,7 @@ import { type Fitted, fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
 import { type Narrowed, narrow } from './narrow.ts'
-import { DEFAULT_EPOCHS, type Recipe } from './recipe.ts'
+import { DEFAULT_EPOCHS, type Foreseen, type Recipe } from './recipe.ts'
 import { recover } from './recover.ts'
 import type { ReportProgress } from './steps.ts'
 
@@ -39,8 +39,33 @@ export function narrowingRecipe(idea: NarrowingIdea): Recipe {
     masks: false,
     run: (request, onEvent) =>
       runFlow(recipe, request, { onEvent, compress: (context) => compress(context, idea) }),
+    foresee: (context) => foreseeNarrowing(context, idea),
   }
   return recipe
+}
+
+/** Returns what a recipe plans that only removes units, all of it in one round. */
+export async function foreseeNarrowing(
+  context: FlowContext,
+  idea: NarrowingIdea,
+): Promise<Foreseen> {
+  const { original, wholeMs, budgetMs } = context
+  const round = { ...idea, index: 1, count: 1, targetMs: budgetMs * BUDGET_MARGIN }
+  const { data } = await context.steps.run(
+    { name: 'plan', title: 'Choosing widths' },
+    async (report) => {
+      const scores = await gainsOf(context, original, round)
+      const start = untouched(original)
+      const { planned, measuredMs } = await fitRound(context, start, { round, scores, report })
+      const { plan, reasons } = planned
+      const ratio = wholeMs / measuredMs
+      return {
+        data: { plan, reasons: { keep: reasons, mask: {} }, ratio },
+        summary: `${ratio.toFixed(2)}× measured`,
+      }
+    },
+  )
+  return data
 }
 
 /** One round of narrowing. */

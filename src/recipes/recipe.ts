@@ -6,6 +6,7 @@ import type { Model } from '../ir/graph.ts'
 import type { DeviceFacts } from '../profile/device.ts'
 import type { Comparison, MeasureOptions } from '../profile/measure.ts'
 import type { TargetName } from '../profile/target.ts'
+import type { FlowContext, Progress } from './context.ts'
 
 /** Passes over the training samples unless a request says otherwise. */
 export const DEFAULT_EPOCHS = 12
@@ -150,9 +151,17 @@ export interface Scope {
   allows?(structure: string, shape: readonly number[]): boolean
 }
 
+/** What a recipe would do to the model as it is, nothing trained. */
+export interface Foreseen extends Pick<Progress, 'plan' | 'reasons'> {
+  /** Measured on the planned shapes: times faster than the original. */
+  readonly ratio: number
+}
+
 /** A method: options are declared by the recipe, the flow runs it. */
 export interface Recipe extends Scope {
   readonly name: string
   readonly paper: string
   run(request: CompressRequest, onEvent: (event: FlowEvent) => void): Promise<CompressResult>
+  /** Plans for a dry run. */
+  foresee(context: FlowContext): Promise<Foreseen>
 }
