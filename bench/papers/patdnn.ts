@@ -2,22 +2,16 @@
 // Unit tests hold the rest: projections against brute force (test/laws/structure.test.ts), energies on
 // iid kernels (test/laws/structure-energy.test.ts), FKW (test/laws/format.test.ts), sparse kernels
 // against dense ones (test/compile/spmm.test.ts).
-import { compile } from '../../src/compile/compile.ts'
 import { randomCriterion } from '../../src/compress/criteria/random.ts'
-import { structures } from '../../src/compress/registry.ts'
 import { type AdmmData, admm } from '../../src/compress/solvers/admm.ts'
 import { oneShot } from '../../src/compress/solvers/one-shot.ts'
 import type { Solver } from '../../src/compress/solvers/solver.ts'
-import { levelFor } from '../../src/compress/structures/densities.ts'
 import { patternLibrary, patternName } from '../../src/compress/structures/pattern.ts'
 import type { Model } from '../../src/ir/graph.ts'
-import { deploy, runPasses } from '../../src/passes/index.ts'
 import { compare } from '../../src/profile/measure.ts'
 import { Workbench } from '../../src/profile/prepare.ts'
 import { maskByMagnitude } from '../../src/recipes/masking.ts'
-import { floatData } from '../../src/tensor/tensor.ts'
-import { Network } from '../../src/zoo/network.ts'
-import { type Counts, countsOf, csrCandidates, csrLoops } from './csr.ts'
+import { countsOf, csrCandidates, csrLoops } from './csr.ts'
 import type { Lab } from './lab.ts'
 import { meanOf, type Outcome, type Paper } from './paper.ts'
 import {
@@ -34,6 +28,7 @@ import {
   SUBJECT,
 } from './patterns.ts'
 import { prune } from './pruned.ts'
+import { CHANNELS, compiledCounts, layerOf, SIDE, sparseLayer } from './sparse-layer.ts'
 
 /** Part of the kernels that stays in all layers but the first, which is exempt. */
 const CONNECTED = 0.265
@@ -162,29 +157,11 @@ async function eightTimes(lab: Lab, seed: number): Promise<Run> {
   }
 }
 
-/** Pixels of a side and channels of the layer that is timed. */
-const [SIDE, CHANNELS] = [16, 64]
-
-// The layer with all its weights, and with an eighth of them by a structure.
-function layerOf(seed: number) {
-  const net = new Network(seed)
-  const shape = { from: CHANNELS, to: CHANNELS, kernel: 3, stride: 1 }
-  const dense = net.finish(net.bareConv('conv', net.image(SIDE, CHANNELS), shape))
-  const masked = (structure: string) => {
-    const level = levelFor(structures.named(structure), [CHANNELS, CHANNELS, 3, 3], 1 / 8)
-    return maskByMagnitude(dense, { 'conv.weight': { structure, level } })
-  }
-  const patterns = patternName(patternLibrary(kernelSquares(dense), LIBRARY))
-  return { dense, masked, patterns }
-}
-
-function sparseLayer(model: Model) {
-  const data = floatData(model.weights.get('conv.weight'))
-  return { weight: { data, outputs: CHANNELS, columns: CHANNELS * 9, taps: 9 }, side: SIDE }
-}
+const patternsOf = (dense: Model) => patternName(patternLibrary(kernelSquares(dense), LIBRARY))
 
 async function time(_: Lab, seed: number): Promise<Outcome> {
-  const { dense, masked, patterns } = layerOf(seed)
+  const { dense, masked } = layerOf(seed)
+  const patterns = patternsOf(dense)
   const bench = new Workbench()
   const [single, whole, one, pairs] = [
     masked('element'),
@@ -218,8 +195,8 @@ async function time(_: Lab, seed: number): Promise<Outcome> {
 }
 
 async function loads(_: Lab, seed: number): Promise<Outcome> {
-  const { masked, patterns } = layerOf(seed)
-  const model = masked(`${patterns}/2`)
+  const { dense, masked } = layerOf(seed)
+  const model = masked(`${patternsOf(dense)}/2`)
   const layer = sparseLayer(model)
   const outputs = CHANNELS * SIDE ** 2
   const plain = countsOf(csrLoops(layer, 1).body).loads / outputs
@@ -232,17 +209,5 @@ async function loads(_: Lab, seed: number): Promise<Outcome> {
       'and tiles in registers': tiled,
     },
     holds: plain > reordered && reordered > tiled,
-  }
-}
-
-// What the compiled layer's own loops execute; moving planes is not among it.
-function compiledCounts(model: Model): Counts {
-  const { program } = compile(runPasses(model, deploy).model)
-  const counts = program.steps
-    .filter(({ nodes }) => nodes.length > 0)
-    .map(({ function: { body } }) => countsOf(body))
-  return {
-    loads: counts.reduce((sum, { loads }) => sum + loads, 0),
-    macs: counts.reduce((sum, { macs }) => sum + macs, 0),
   }
 }
