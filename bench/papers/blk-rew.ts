@@ -55,7 +55,7 @@ const perceptron: Subject = {
 }
 
 const resnet: Subject = {
-  name: ', ResNet',
+  name: ' on ResNet',
   words:
     'ResNet-8-thin on 10,000 pictures of CIFAR-10 at 16 × 16, dense after 20 epochs, judged by 5,000, an eighth of its 3×3 weights but the first',
   task: 'cifar10-16-judged',
