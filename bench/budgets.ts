@@ -7,7 +7,7 @@
 //   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
-//   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1]   how pictures are prepared, and varied in training
+//   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1] [--norms running]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -61,6 +61,7 @@ const { values: options, positionals } = parseArgs({
     shift: { type: 'string' },
     mirror: { type: 'boolean', default: false },
     mixup: { type: 'string' },
+    norms: { type: 'string', default: 'batch' },
     solver: { type: 'string', default: 'gradual' },
     allocator: { type: 'string', default: 'erk' },
     epochs: { type: 'string', default: '12' },
@@ -83,6 +84,7 @@ if (
   )
 const seed = Number(options.seed)
 const epochs = Number(options.epochs)
+const norms = normsOf(options.norms)
 const mixup = options.mixup === undefined ? {} : { mixup: Number(options.mixup) }
 const startedAt = new Date().toISOString()
 const load = currentLoad()
@@ -252,6 +254,8 @@ async function masked(): Promise<Model> {
       seed,
       ...(augment && { augment }),
       ...mixup,
+      norms,
+      ...(norms === 'running' && { clipNorm: 1 }),
       checkpoint: { path: at },
     })
     return { data: null, model: trained.model, summary: `${weightsOf(trained.model)} weights` }
@@ -271,6 +275,11 @@ function choicesAt(weight: string, shape: readonly number[]): Choice[] {
     const kept = squares.reduce((sum, value, i) => sum + value * mask[i]!, 0)
     return { keep, gain: kept / all, mask: { structure: structure.name, level } }
   })
+}
+
+function normsOf(given: string): 'batch' | 'running' {
+  if (given === 'batch' || given === 'running') return given
+  throw new Error(`--norms is batch or running, not ${given}`)
 }
 
 function macsOf(model: Model): number {
@@ -293,7 +302,7 @@ function goalText(): string {
 // What repeats the run, without the paths of one machine.
 function commandText(): string {
   const given = Object.entries({ ...options, data: undefined, work: undefined })
-  const forMasks = ['masks', 'factor', 'kernel', 'solver', 'allocator', 'rate']
+  const forMasks = ['masks', 'factor', 'kernel', 'solver', 'allocator', 'rate', 'norms']
   const flags = given.flatMap(([flag, value]) => {
     if (!value || (options.masks === undefined && forMasks.includes(flag))) return []
     if (value === true) return `--${flag}`

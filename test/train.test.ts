@@ -277,6 +277,22 @@ describe('train()', () => {
     expect(history.at(-1)!.loss).toBeLessThan(0.3 * history[0]!.loss)
   })
 
+  test('under running statistics an imitation of itself changes nothing, under those of batches it does', async () => {
+    const moved = async (norms: 'batch' | 'running') => {
+      const loss = meanSquaredError()
+      const how = { ...base, engine, steps: 3, loss, teacher: net, optimizer: sgd(), norms }
+      const { model } = await train(net, how)
+      const floats = net.graph.constants.filter(({ dtype }) => dtype === 'float32')
+      const worst = floats.map(({ name }) => {
+        const before = weightsOf(net, name)
+        return weightsOf(model, name).reduce((m, v, i) => Math.max(m, Math.abs(v - before[i]!)), 0)
+      })
+      return Math.max(...worst)
+    }
+    expect(await moved('running')).toBeLessThan(1e-5)
+    expect(await moved('batch')).toBeGreaterThan(1e-3)
+  })
+
   test('returns the best model that was scored', async () => {
     const scores = [0.2, 0.9, 0.4]
     const models: Model[] = []

@@ -93,6 +93,12 @@ export interface TrainOptions {
   readonly augment?: Augment
   /** Mixes samples of a batch, labels and questions to the teacher alike: α of Beta(α, α), 0 < α ≤ 1. */
   readonly mixup?: number
+  /**
+   * Statistics that norms use: those of each batch, which are learned again, or the running ones as they
+   * are. Imitation from few samples keeps more with the latter: nothing changes where nothing is wrong.
+   * Default `batch`.
+   */
+  readonly norms?: 'batch' | 'running'
   /** Weights to train; default all. */
   readonly trainable?: readonly string[]
   /** Outputs the loss applies to; default the first. */
@@ -177,7 +183,13 @@ export function fingerprintOf(model: Model, options: TrainRequest): string {
   add([options.steps, options.batch, options.seed, options.augment, options.clipNorm, description])
   add([data.name, data.length, engine.name, engine.version, engine.threads])
   for (const part of [loss, optimizer, schedule]) add([part.name, part.settings])
-  add([options.mixup, options.trainable, options.outputs, options.select?.everySteps])
+  add([
+    options.mixup,
+    options.norms,
+    options.trainable,
+    options.outputs,
+    options.select?.everySteps,
+  ])
   add([solver?.name, solver?.settings])
   for (const each of teacher === undefined ? [model] : [model, teacher]) {
     add([each.graph.nodes.map(({ op, inputs, outputs }) => [op, inputs, outputs])])

@@ -3,7 +3,7 @@ import { gradient } from '../autodiff/gradient.ts'
 import { type BatchStatistics, trainingBatchNorm } from '../autodiff/training-graph.ts'
 import type { InputDescription } from '../data/describe.ts'
 import { GraphBuilder } from '../ir/builder.ts'
-import type { Model } from '../ir/graph.ts'
+import { type Model, opName } from '../ir/graph.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import { didYouMean, OptionError } from '../util/errors.ts'
 import { bindBatch } from './bind.ts'
@@ -18,6 +18,8 @@ export interface StepGraphOptions {
   readonly outputs?: readonly string[]
   /** Weights to train; default every float constant that the loss has a gradient for. */
   readonly trainable?: readonly string[]
+  /** Statistics that norms use; default those of the batch. */
+  readonly norms?: 'batch' | 'running'
 }
 
 /** A graph that takes samples, targets and weights, and gives the loss and the gradients. */
@@ -41,10 +43,13 @@ const LABELS = 'tersor/labels'
 
 /** Builds the graph of one step. Throws OptionError when loss and outputs do not fit. */
 export function buildStepGraph(model: Model, options: StepGraphOptions): StepGraph {
-  const { loss, batch, description } = options
+  const { loss, batch, description, norms = 'batch' } = options
   const bound = bindBatch(model, { batch, description })
   const { bindings, input } = bound
-  const { model: training, statistics } = trainingBatchNorm(bound.model, { bindings })
+  const { model: training, statistics } = trainingBatchNorm(bound.model, {
+    bindings,
+    only: () => norms === 'batch',
+  })
   const b = new GraphBuilder({ base: training, bindings, prefix: 'loss/' })
   const outputs = outputsOf(model, options.outputs)
   const teacher: Record<string, string> = {}
@@ -70,16 +75,17 @@ export function buildStepGraph(model: Model, options: StepGraphOptions): StepGra
   }
   b.output(total!, LOSS)
   const lossModel = b.build([LOSS, ...statistics.flatMap(({ mean, variance }) => [mean, variance])])
-  const trainable = options.trainable ?? trainableOf(lossModel, statistics)
+  const trainable = options.trainable ?? trainableOf(lossModel, model)
   checkTrainable(lossModel, trainable)
   const step = gradient(lossModel, { loss: LOSS, wrt: trainable, bindings, weightsAsInputs: true })
   const { gradients } = step
   return { model: step.model, input, labels, teacher, classes, loss: LOSS, gradients, statistics }
 }
 
-/** Float constants that reach the loss through a gradient; sizes and scales that ops read as parameters do not. */
-function trainableOf(model: Model, statistics: readonly BatchStatistics[]): string[] {
-  const running = new Set(statistics.flatMap((s) => [s.runningMean, s.runningVariance]))
+/** Float constants that reach the loss through a gradient; sizes and scales that ops read as parameters do not, nor running statistics. */
+function trainableOf(model: Model, original: Model): string[] {
+  const norms = original.graph.nodes.filter((node) => opName(node) === 'BatchNormalization')
+  const running = new Set(norms.flatMap(({ inputs }) => inputs.slice(3, 5)))
   const candidates = model.graph.constants
     .filter(
       ({ dtype, shape, name }) => dtype === 'float32' && sizeOf(shape) > 1 && !running.has(name),

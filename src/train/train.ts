@@ -74,13 +74,14 @@ class TrainingRun {
 
   static async start(model: Model, options: TrainOptions): Promise<TrainingRun> {
     const request = completeRequest(options)
-    const { loss, batch, description, outputs, trainable } = request
+    const { loss, batch, description, outputs, trainable, norms } = request
     const graph = buildStepGraph(model, {
       loss,
       batch,
       description,
       ...(outputs && { outputs }),
       ...(trainable && { trainable }),
+      ...(norms && { norms }),
     })
     return new TrainingRun(model, request, graph)
   }
