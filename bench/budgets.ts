@@ -7,6 +7,7 @@
 //   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
+//   [--cycles 2]   of channels with --from: so many trainings one after the other, and the mean of all
 //   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1] [--norms running]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -36,6 +37,7 @@ import { type Recovering, recover } from '../src/recipes/recover.ts'
 import { Steps } from '../src/recipes/steps.ts'
 import { judgeFor, lessonFor } from '../src/recipes/teach.ts'
 import { floatData, sizeOf } from '../src/tensor/tensor.ts'
+import { averageWeights } from '../src/train/average.ts'
 import { checkDescription } from '../src/train/check-description.ts'
 import { sgd } from '../src/train/optimizers.ts'
 import { cosine, warmUp } from '../src/train/schedules.ts'
@@ -55,6 +57,7 @@ const { values: options, positionals } = parseArgs({
     channels: { type: 'string' },
     masks: { type: 'string' },
     from: { type: 'string' },
+    cycles: { type: 'string', default: '1' },
     factor: { type: 'string', default: '8' },
     kernel: { type: 'string', default: '3' },
     preset: { type: 'string', default: 'cifar10' },
@@ -168,8 +171,17 @@ async function narrowed(share: number): Promise<Model> {
   const context: Recovering = { request: { training }, original, lesson, engine, steps, offer }
   let progress: Progress = untouched(start)
   if (options.from) {
-    const again = { name: 'recover-again', title: 'Recovering', epochs, isLast: true, seed }
-    return (await recover(context, progress, { ...again, ...mixup })).model
+    const cycles = Number(options.cycles)
+    const stations = [start]
+    for (let i = 0; i < cycles; i++) {
+      const again = { name: `recover-again-${i + 1}`, title: 'Recovering', epochs: epochs / cycles }
+      progress = await recover(context, progress, {
+        ...{ ...again, isLast: true, seed: seed + i },
+        ...mixup,
+      })
+      stations.push(progress.model)
+    }
+    return cycles > 1 ? averageWeights(stations) : progress.model
   }
   for (let index = 1; index <= ROUNDS; index++) {
     const isLast = index === ROUNDS

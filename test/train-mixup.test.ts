@@ -8,6 +8,7 @@ import { createEngine } from '../src/exec/create.ts'
 import type { Engine } from '../src/exec/engine.ts'
 import type { Model } from '../src/ir/graph.ts'
 import { floatData, floats } from '../src/tensor/tensor.ts'
+import { averageWeights } from '../src/train/average.ts'
 import { crossEntropy, distillation } from '../src/train/losses.ts'
 import { drawMixture, mixRows } from '../src/train/mixup.ts'
 import { train } from '../src/train/train.ts'
@@ -86,4 +87,15 @@ test('what cannot be mixed is refused', async () => {
   await expect(train(net, { ...options, mixup: 2 })).rejects.toThrow(OptionError)
   const whole = { dtype: 'int64' as const, shape: [1], data: BigInt64Array.of(1n) }
   expect(() => mixRows(whole, drawMixture(1, 1, createRandom(1)))).toThrow(/mixup off/)
+})
+
+test('averageWeights() takes the mean of every float weight, and refuses other shapes', () => {
+  const [first] = net.graph.constants.filter(({ dtype }) => dtype === 'float32')
+  const name = first!.name
+  const twice = { ...net, weights: net.weights.copy() }
+  const doubled = weightsOf(net, name).map((value) => 3 * value)
+  twice.weights.set(name, floats(first!.shape, doubled))
+  const mean = averageWeights([net, twice])
+  expect(weightsOf(mean, name)[0]).toBeCloseTo(2 * weightsOf(net, name)[0]!, 6)
+  expect(() => averageWeights([net, smallNet({ seed: 1, width: 8 })])).toThrow(/Cannot average/)
 })
