@@ -6,8 +6,8 @@
 //   --masks pattern/2 --factor 8         so many times fewer weights in the 3×3 convolutions but the first
 //   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
-//   [--from FOLDER/00-solve.onnx --solver one-shot]   goes on from what an earlier run left, its zeros held
-//   [--cycles 2]   of channels with --from: so many trainings one after the other, and the mean of all
+//   [--from FOLDER/00-solve.onnx]   goes on from what an earlier run left, its zeros held
+//   [--cycles 2]   with --from: so many trainings one after the other, and the mean of all their ends
 //   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1] [--norms running]   how pictures are prepared, and varied in training
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -119,8 +119,11 @@ const steps = new Steps(work, key, (event) => {
 })
 const before = await judge.score(original)
 console.log(`${(macsOf(original) / 1e6).toFixed(2)} M multiply-accumulates, ${percent(before)}`)
-const found =
-  options.channels === undefined ? await masked() : await narrowed(Number(options.channels))
+const context: Recovering = {
+  ...{ request: { training }, original, lesson, engine, steps },
+  offer: () => undefined,
+}
+const found = await (options.from ? again() : options.masks ? masked() : narrowed())
 const small = runPasses(found, deploy).model
 const after = await judge.score(found)
 console.log(
@@ -165,24 +168,30 @@ const written = writeResult(`budget-${name}`, {
 })
 console.log(`wrote ${written}`)
 
-/** Rounds of scores, knapsack, cut and recovery until the share of the arithmetic is left. */
-async function narrowed(share: number): Promise<Model> {
-  const offer = () => undefined
-  const context: Recovering = { request: { training }, original, lesson, engine, steps, offer }
-  let progress: Progress = untouched(start)
-  if (options.from) {
-    const cycles = Number(options.cycles)
-    const stations = [start]
-    for (let i = 0; i < cycles; i++) {
-      const again = { name: `recover-again-${i + 1}`, title: 'Recovering', epochs: epochs / cycles }
-      progress = await recover(context, progress, {
-        ...{ ...again, isLast: true, seed: seed + i },
-        ...mixup,
-      })
-      stations.push(progress.model)
-    }
-    return cycles > 1 ? averageWeights(stations) : progress.model
+/** Goes on from what an earlier run left: what is zero stays so. */
+async function again(): Promise<Model> {
+  const cycles = Number(options.cycles)
+  const mask = Object.fromEntries(
+    options.masks === undefined
+      ? []
+      : weightsOfSize().map(({ name }) => [name, { structure: options.masks!, level: 0 }]),
+  )
+  const begun = untouched(start)
+  let progress: Progress = { ...begun, plan: { ...begun.plan, mask } }
+  const stations = [start]
+  for (let i = 0; i < cycles; i++) {
+    const stretch = { name: `recover-again-${i + 1}`, title: 'Recovering', isLast: true }
+    const how = { ...stretch, epochs: epochs / cycles, seed: seed + i, ...mixup }
+    progress = await recover(context, progress, how)
+    stations.push(progress.model)
   }
+  return cycles > 1 ? averageWeights(stations) : progress.model
+}
+
+/** Rounds of scores, knapsack, cut and recovery until the share of the arithmetic is left. */
+async function narrowed(): Promise<Model> {
+  const share = Number(options.channels)
+  let progress: Progress = untouched(original)
   for (let index = 1; index <= ROUNDS; index++) {
     const isLast = index === ROUNDS
     const budget = macsOf(original) * share ** (index / ROUNDS)
@@ -231,10 +240,7 @@ async function cutTo(model: Model, { budget, round }: { budget: number; round: n
 /** Masks of one structure on every convolution of a size but those of images, met while training. */
 async function masked(): Promise<Model> {
   const structure = structures.named(options.masks!)
-  const size = Number(options.kernel)
-  const weights = original.graph.constants.filter(
-    ({ shape }) => shape.length === 4 && shape[2] === size && shape[1]! > 3,
-  )
+  const weights = weightsOfSize()
   const shapes = Object.fromEntries(weights.map((one) => [one.name, one.shape as number[]]))
   const masks = Object.fromEntries(
     Object.entries(shapes).map(([weight, shape]) => [weight, choicesAt(weight, shape)]),
@@ -251,7 +257,7 @@ async function masked(): Promise<Model> {
   const augment =
     lesson.input.kind === 'image' ? augmentFor(training, lesson.input.width) : undefined
   const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
-    const trained = await sparsify(start, {
+    const trained = await sparsify(original, {
       plan,
       solver: solvers.named(options.solver),
       data: training,
@@ -273,6 +279,14 @@ async function masked(): Promise<Model> {
     return { data: null, model: trained.model, summary: `${weightsOf(trained.model)} weights` }
   })
   return model!
+}
+
+// Weights of convolutions of the size asked for, but those of images.
+function weightsOfSize() {
+  const size = Number(options.kernel)
+  return original.graph.constants.filter(
+    ({ shape }) => shape.length === 4 && shape[2] === size && shape[1]! > 3,
+  )
 }
 
 // Gains: the energy of a weight that a level keeps at best, each layer's own share of all.
