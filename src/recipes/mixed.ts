@@ -1,6 +1,6 @@
 // Mixed: channels and masks chosen together by measured time and sensitivity, then the cheapest recovery
 // that is enough. Widths by latency-saliency knapsack (Shen et al. 2022, arXiv 2210.06659), extended to
-// one structure and density per layer; masks grow gradually (Zhu and Gupta 2017).
+// one structure and density per layer.
 import { applyPlan, composeKept, planOf } from '../compress/apply.ts'
 import { vanishingTogether } from '../compress/cut.ts'
 import type { Plan } from '../compress/plan.ts'
@@ -73,8 +73,8 @@ async function compress(context: FlowContext): Promise<Progress> {
     },
   )
   const { plan, kept, mask } = data
-  const cut: Progress = { ...untouched(model!), plan, kept, reasons: data.reasons }
-  let progress: Progress = { ...cut, model: maskByMagnitude(model!, mask) }
+  const start = maskByMagnitude(model!, mask)
+  let progress: Progress = { ...untouched(start), plan, kept, reasons: data.reasons }
   context.offer(progress)
   if (training === undefined) {
     context.note('No data was given: nothing could be recovered, expect a large loss; add --data')
@@ -91,14 +91,13 @@ async function compress(context: FlowContext): Promise<Progress> {
     seed: seed + 100,
   })
   if (await isEnough(context, progress, 'after a short recovery')) return progress
-  const isMasked = Object.keys(mask).length > 0
-  return recover(context, isMasked ? { ...cut, history: progress.history } : progress, {
+  // Zeros stay where they are: masks that grew anew ended 0.6 points below the short recovery (ResNet-20).
+  return recover(context, progress, {
     name: 'recover',
     title: 'Recovering accuracy',
     epochs: epochs * (1 - SHORT),
     isLast: true,
     seed: seed + 200,
-    ...(isMasked && { mask }),
   })
 }
 
