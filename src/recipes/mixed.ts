@@ -46,8 +46,6 @@ export const mixed: Recipe = {
 export interface Shaped extends Planned {
   /** Units cut and masked weights zero, by magnitude. */
   readonly model: Model
-  /** Only units cut: where masks grow from. */
-  readonly cut: Model
   /** Masks by levels of the weights after the cut. */
   readonly mask: Plan['mask']
   readonly kept: Readonly<Record<string, readonly number[]>>
@@ -63,18 +61,16 @@ async function compress(context: FlowContext): Promise<Progress> {
     { name: 'plan', title: 'Choosing widths and structures' },
     async (report) => {
       const shaped = await shapeToBudget(context, evidence, report)
-      const { plan, kept, reasons, mask, ratio } = shaped
+      const { plan, kept, reasons, ratio } = shaped
       const predicted = context.wholeMs / shaped.predictedMs
       return {
-        data: { plan, kept, reasons, mask },
-        model: shaped.cut,
+        data: { plan, kept, reasons },
+        model: shaped.model,
         summary: `${ratio.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`,
       }
     },
   )
-  const { plan, kept, mask } = data
-  const start = maskByMagnitude(model!, mask)
-  let progress: Progress = { ...untouched(start), plan, kept, reasons: data.reasons }
+  let progress: Progress = { ...untouched(model!), ...data }
   context.offer(progress)
   if (training === undefined) {
     context.note('No data was given: nothing could be recovered, expect a large loss; add --data')
@@ -242,7 +238,6 @@ function shape(
     ...planned,
     plan: { ...plan, keep, mask: Object.fromEntries(masked) },
     model,
-    cut,
     mask,
     kept: composeKept({}, kept),
   }
