@@ -8,7 +8,8 @@
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx]   goes on from what an earlier run left, its zeros held
 //   [--cycles 2]   with --from: so many trainings one after the other, and the mean of all their ends
-//   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1] [--norms running]   how pictures are prepared, and varied in training
+//   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1]   how pictures are prepared, and varied
+//   [--norms running]                    statistics that norms use while masks come about
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'

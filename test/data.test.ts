@@ -12,6 +12,7 @@ import {
   batches,
   type Dataset,
   splitDataset,
+  thinned,
 } from '../src/data/dataset.ts'
 import {
   imageSchema,
@@ -172,6 +173,13 @@ describe('batches', () => {
     const first = batches(mixed, { batch: 2, description: { kind: 'tensor' } }).next()
     await expect(first).rejects.toThrow(/Sample 1 .*float32\[2\].*float32\[1\]/)
   })
+})
+
+test('thinned() takes samples from all over, and no more than there are', () => {
+  const few = thinned(counted, 4)
+  const labels = Array.from({ length: few.length }, (_, i) => (few.read(i) as ImageSample).label)
+  expect(labels).toEqual([0, 2, 5, 7])
+  expect(thinned(counted, 99).length).toBe(10)
 })
 
 test('splitDataset() puts every sample in exactly one part, the same for the same seed', () => {

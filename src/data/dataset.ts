@@ -97,6 +97,14 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>, name: strin
   }
 }
 
+/** Returns at most `most` samples, at even distances, as a dataset of the same name. */
+export function thinned(dataset: Dataset, most: number): Dataset {
+  const { length, name } = dataset
+  const count = Math.min(most, length)
+  const indices = Array.from({ length: count }, (_, i) => Math.floor((i * length) / count))
+  return subset(dataset, indices, name)
+}
+
 /** Splits a dataset by a seeded shuffle; `share` (0…1) of it is for training. */
 export function splitDataset(
   dataset: Dataset,

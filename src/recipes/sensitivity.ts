@@ -5,7 +5,7 @@ import { projectWeight } from '../compress/maskable.ts'
 import { identityPlan } from '../compress/plan.ts'
 import { structures } from '../compress/registry.ts'
 import type { UnitScores } from '../compress/score.ts'
-import { type Dataset, subset } from '../data/dataset.ts'
+import { type Dataset, thinned } from '../data/dataset.ts'
 import type { Engine } from '../exec/engine.ts'
 import type { Model } from '../ir/graph.ts'
 import type { Subject } from '../profile/layers.ts'
@@ -129,9 +129,7 @@ async function divergenceFrom(
 ): Promise<(changed: Model) => Promise<number>> {
   const macs = layers.reduce((sum, { node }) => sum + analysis.cost(node).macs, 0)
   const wanted = Math.min(SAMPLES.most, Math.max(SAMPLES.least, Math.round(WORK / macs)))
-  const count = Math.min(wanted, dataset.length)
-  const indices = Array.from({ length: count }, (_, i) => Math.floor((i * dataset.length) / count))
-  const few = subset(dataset, indices, dataset.name)
+  const few = thinned(dataset, wanted)
   const isScores = lesson.loss.scoresClasses
   const read = async (of: Model): Promise<Float32Array[]> => {
     const rows: Float32Array[] = []
