@@ -14,16 +14,10 @@ import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { applyPlan } from '../src/compress/apply.ts'
-import type { Choice } from '../src/compress/contracts.ts'
 import type { Plan } from '../src/compress/plan.ts'
-import { allocators, solvers, structures } from '../src/compress/registry.ts'
+import { allocators, solvers } from '../src/compress/registry.ts'
 import { choicesOf } from '../src/compress/score.ts'
-import { sparsify } from '../src/compress/sparsify.ts'
 import { findUnits, planShapes } from '../src/compress/units.ts'
-import { augmentFor } from '../src/data/augment.ts'
-import { type Description, presetImage } from '../src/data/describe.ts'
-import { openDataset } from '../src/data/open.ts'
-import { createEngine } from '../src/exec/create.ts'
 import { analyze } from '../src/ir/analyze.ts'
 import type { Model } from '../src/ir/graph.ts'
 import { findOp } from '../src/ir/ops/index.ts'
@@ -36,14 +30,11 @@ import { type Progress, untouched } from '../src/recipes/context.ts'
 import { observeGains } from '../src/recipes/gains.ts'
 import { type Recovering, recover } from '../src/recipes/recover.ts'
 import { Steps } from '../src/recipes/steps.ts'
-import { judgeFor, lessonFor } from '../src/recipes/teach.ts'
-import { floatData, sizeOf } from '../src/tensor/tensor.ts'
 import { averageWeights } from '../src/train/average.ts'
-import { checkDescription } from '../src/train/check-description.ts'
-import { sgd } from '../src/train/optimizers.ts'
-import { cosine, warmUp } from '../src/train/schedules.ts'
+import { kernelsOf, planMasks, trainMasked, weightsOf } from './lib/masked.ts'
 import { currentLoad, writeResult } from './lib/results.ts'
 import { revision } from './lib/revision.ts'
+import { openTask } from './lib/task.ts'
 import { timingsOf } from './lib/timings.ts'
 
 /** Rounds of narrowing, and the share of the epochs spent between them. */
@@ -92,27 +83,16 @@ const norms = normsOf(options.norms)
 const mixup = options.mixup === undefined ? {} : { mixup: Number(options.mixup) }
 const startedAt = new Date().toISOString()
 const load = currentLoad()
-const original = runPasses(readOnnxFile(path), clean).model
+const task = await openTask(path, {
+  data,
+  preset: options.preset,
+  ...(options.shift !== undefined && {
+    variation: { shift: Number(options.shift), mirror: options.mirror },
+  }),
+  threads: Number(options.threads),
+})
+const { original, training, test, engine, lesson, judge } = task
 const start = options.from ? runPasses(readOnnxFile(options.from), clean).model : original
-const image = original.graph.inputs[0]!.name
-const shape = original.graph.inputs[0]!.shape!.map((dim) => (typeof dim === 'number' ? dim : 1))
-const description: Description = {
-  format: 1,
-  inputs: { [image]: presetImage(options.preset, { shape }) },
-  outputs: { [original.graph.outputs[0]!.name]: { kind: 'logits' } },
-}
-const opened = await openDataset(data)
-const training =
-  options.shift === undefined
-    ? opened.train
-    : { ...opened.train, variation: { shift: Number(options.shift), mirror: options.mirror } }
-const { test } = opened
-const engine = await createEngine({ threads: Number(options.threads) })
-const lesson = lessonFor(original, description, { labels: training.labelled })
-const given = { dataset: training, description: lesson.input, engine }
-const { verdict, message } = await checkDescription(original, given)
-if (verdict === 'doubtful') throw new Error(message)
-const judge = await judgeFor(original, lesson, { dataset: test, engine })
 const key = [name, path, { ...options, data: '', work: '' }]
 const steps = new Steps(work, key, (event) => {
   if (event.kind === 'end')
@@ -175,7 +155,10 @@ async function again(): Promise<Model> {
   const mask = Object.fromEntries(
     options.masks === undefined
       ? []
-      : weightsOfSize().map(({ name }) => [name, { structure: options.masks!, level: 0 }]),
+      : kernelsOf(original, Number(options.kernel)).map(({ name }) => [
+          name,
+          { structure: options.masks!, level: 0 },
+        ]),
   )
   const begun = untouched(start)
   let progress: Progress = { ...begun, plan: { ...begun.plan, mask } }
@@ -240,68 +223,25 @@ async function cutTo(model: Model, { budget, round }: { budget: number; round: n
 
 /** Masks of one structure on every convolution of a size but those of images, met while training. */
 async function masked(): Promise<Model> {
-  const structure = structures.named(options.masks!)
-  const weights = weightsOfSize()
-  const shapes = Object.fromEntries(weights.map((one) => [one.name, one.shape as number[]]))
-  const masks = Object.fromEntries(
-    Object.entries(shapes).map(([weight, shape]) => [weight, choicesAt(weight, shape)]),
-  )
-  const total = Object.values(shapes).reduce((sum, shape) => sum + sizeOf(shape), 0)
-  const price = ({ mask }: Plan) =>
-    Object.entries(shapes).reduce((sum, [weight, shape]) => {
-      const level = mask[weight]?.level ?? 0
-      return sum + sizeOf(shape) * structure.levels(shape)[level]!
-    }, 0)
-  const budget = total / Number(options.factor)
-  const allocator = allocators.named(options.allocator)
-  const plan = allocator.allocate({ classes: {}, masks, shapes, price, budget })
-  const augment =
-    lesson.input.kind === 'image' ? augmentFor(training, lesson.input.width) : undefined
+  const plan = planMasks(original, {
+    structure: options.masks!,
+    kernel: Number(options.kernel),
+    factor: Number(options.factor),
+    allocator: allocators.named(options.allocator),
+  })
   const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
-    const trained = await sparsify(original, {
-      plan,
+    const trained = await trainMasked(task, plan, {
       solver: solvers.named(options.solver),
-      data: training,
-      description: lesson.input,
-      engine,
-      teacher: original,
-      loss: lesson.loss,
-      optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
-      schedule: warmUp(cosine(Number(options.rate)), 0.02),
+      rate: Number(options.rate),
       epochs,
-      batch: 64,
       seed,
-      ...(augment && { augment }),
       ...mixup,
       norms,
-      ...(norms === 'running' && { clipNorm: 1 }),
       checkpoint: { path: at },
     })
-    return { data: null, model: trained.model, summary: `${weightsOf(trained.model)} weights` }
+    return { data: null, model: trained, summary: `${weightsOf(trained)} weights` }
   })
   return model!
-}
-
-// Weights of convolutions of the size asked for, but those of images.
-function weightsOfSize() {
-  const size = Number(options.kernel)
-  return original.graph.constants.filter(
-    ({ shape }) => shape.length === 4 && shape[2] === size && shape[1]! > 3,
-  )
-}
-
-// Gains: the energy of a weight that a level keeps at best, each layer's own share of all.
-function choicesAt(weight: string, shape: readonly number[]): Choice[] {
-  const structure = structures.named(options.masks!)
-  const squares = floatData(original.weights.get(weight)).map((value) => value * value)
-  const all = squares.reduce((sum, value) => sum + value, 0)
-  return structure.levels(shape).map((keep, level) => {
-    if (level === 0) return { keep: 1, gain: 1 }
-    const score = { dtype: 'float32' as const, shape, data: squares }
-    const mask = structure.project(score, level, structure.order?.(score, level))
-    const kept = squares.reduce((sum, value, i) => sum + value * mask[i]!, 0)
-    return { keep, gain: kept / all, mask: { structure: structure.name, level } }
-  })
 }
 
 function normsOf(given: string): 'batch' | 'running' {
@@ -312,12 +252,6 @@ function normsOf(given: string): 'batch' | 'running' {
 function macsOf(model: Model): number {
   const analysis = analyze(model)
   return model.graph.nodes.reduce((sum, node) => sum + analysis.cost(node).macs, 0)
-}
-
-function weightsOf(model: Model): number {
-  return model.graph.constants
-    .filter(({ dtype }) => dtype === 'float32')
-    .reduce((sum, one) => sum + floatData(model.weights.get(one.name)).filter(Boolean).length, 0)
 }
 
 function goalText(): string {

@@ -8,6 +8,7 @@ import type {
   Result,
   ResultSize,
   ResultTiming,
+  SharingResult,
 } from './results.ts'
 
 const START = '<!-- bench:start -->'
@@ -30,6 +31,8 @@ export function renderResults(results: ReadonlyMap<string, Result>): string {
         return papersSection(name, result)
       case 'plans':
         return plansSection(name, result)
+      case 'sharing':
+        return sharingSection(name, result)
       default:
         return result satisfies never
     }
@@ -245,6 +248,26 @@ function plansSection(name: string, result: PlansResult): string {
     facts(result),
     `Ten random plans each, of widths and masks: how far the predicted time is from the measured one.`,
     table(['model', 'now, ms', 'price table', 'planning', 'off by', 'range'], rows),
+  ].join('\n\n')
+}
+
+function sharingSection(name: string, result: SharingResult): string {
+  const { model, kernel, steps, seed, dense, samples } = result
+  const isBusyRun = isBusy(result)
+  const time = (one: ResultTiming) => ms(isBusyRun ? one.minMs : one.medianMs)
+  const lines = result.rows.map((row) => [
+    row.structure,
+    `${row.factor.toFixed(2)}×${row.like ? `, the time of ${row.like}` : ''}`,
+    String(row.weights),
+    percent(row.accuracy),
+    time(row.timing),
+    faster(row.timing, dense.timing, isBusyRun),
+  ])
+  return [
+    `## ${name}: zeros that outputs share or not`,
+    facts(result),
+    `${model}, ${kernel}×${kernel} convolutions but the first; one shot by magnitude, sharing outputs grouped by similarity, ${steps} steps of training, seed ${seed}, ${samples} pictures judged. Dense ${percent(dense.accuracy)}, ${time(dense.timing)} ms, both compiled by Tersor.`,
+    table(['zeros', 'fewer weights', 'weights left', 'accuracy', 'ms', 'faster than dense'], lines),
   ].join('\n\n')
 }
 

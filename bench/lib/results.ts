@@ -179,6 +179,30 @@ const plansResult = z.object({
   ),
 })
 
+const sharingResult = z.object({
+  ...head,
+  kind: z.literal('sharing'),
+  model: z.string(),
+  kernel: z.number(),
+  /** Steps of training that every row had, and the seed. */
+  steps: z.number(),
+  seed: z.number(),
+  dense: z.object({ accuracy: z.number(), timing }),
+  samples: z.number(),
+  rows: z.array(
+    z.object({
+      structure: z.string(),
+      /** So many times fewer weights in the convolutions that are masked. */
+      factor: z.number(),
+      /** The row whose time it was to take; absent where the factor was given. */
+      like: z.string().optional(),
+      weights: z.number(),
+      accuracy: z.number(),
+      timing,
+    }),
+  ),
+})
+
 /** Any stored result. */
 export const resultSchema = z.discriminatedUnion('kind', [
   modelsResult,
@@ -186,6 +210,7 @@ export const resultSchema = z.discriminatedUnion('kind', [
   compressResult,
   papersResult,
   plansResult,
+  sharingResult,
 ])
 
 /** Whole models on several runtimes. */
@@ -198,6 +223,8 @@ export type CompressResult = z.infer<typeof compressResult>
 export type PapersResult = z.infer<typeof papersResult>
 /** Prices of plans against measured ones. */
 export type PlansResult = z.infer<typeof plansResult>
+/** Masks that outputs share or not, at equal times. */
+export type SharingResult = z.infer<typeof sharingResult>
 /** Any result. */
 export type Result = z.infer<typeof resultSchema>
 /** One contender's time. */
