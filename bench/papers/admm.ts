@@ -69,7 +69,7 @@ const LENET_DENSITIES = {
   'logits.weight': 0.07,
 }
 /** Epochs of the dense network, of ADMM, and of what is left; samples per step. */
-const LENET = { dense: 2.5, epochs: [3, 3], batch: 128 } as const
+const LENET = { dense: 2.5, epochs: [4, 6], batch: 128 } as const
 
 const digits: Check = {
   name: 'LeNet-5',

@@ -12,6 +12,7 @@ import { type FlowContext, type Progress, untouched } from './context.ts'
 import { fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
+import { madeUp } from './make-up.ts'
 import { maskByMagnitude, masksAfterCut } from './masking.ts'
 import {
   type PlanChoices,
@@ -77,8 +78,8 @@ async function compress(context: FlowContext): Promise<Progress> {
     return progress
   }
   if (await isEnough(context, progress, 'as it is')) return progress
-  progress = await renormed(context, progress)
-  if (await isEnough(context, progress, 'with norms measured anew')) return progress
+  progress = await reconstructed(context, progress)
+  if (await isEnough(context, progress, 'with layers reconstructed')) return progress
   progress = await recover(context, progress, {
     name: 'short',
     title: 'Recovering a little',
@@ -243,13 +244,14 @@ function shape(
   }
 }
 
-async function renormed(context: FlowContext, progress: Progress): Promise<Progress> {
+async function reconstructed(context: FlowContext, progress: Progress): Promise<Progress> {
   const { seed } = context.request
   const { model } = await context.steps.run(
-    { name: 'norms', title: 'Measuring norms anew' },
+    { name: 'reconstruct', title: 'Reconstructing layers' },
     async () => {
-      const settled = await settle(context, progress.model, seed)
-      return { data: null, model: settled, summary: 'statistics of norms' }
+      const made = await madeUp(context, context.original, progress)
+      const settled = await settle(context, made, seed)
+      return { data: null, model: settled, summary: 'weights that stay make up for what went' }
     },
   )
   const next = { ...progress, model: model! }

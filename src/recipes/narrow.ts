@@ -18,6 +18,8 @@ export interface Narrowed {
   readonly plan: Plan
   /** Units of the original model that are left, per class that lost some. */
   readonly kept: Readonly<Record<string, readonly number[]>>
+  /** Units that are left of the model that was narrowed. */
+  readonly keptNow: Readonly<Record<string, readonly number[]>>
   readonly predictedMs: number
   /** Why no class keeps less, by class. */
   readonly reasons: Readonly<Record<string, string>>
@@ -75,6 +77,7 @@ export function narrow(model: Model, options: NarrowOptions): Narrowed {
     model: applied.model,
     plan: complete(plan),
     kept,
+    keptNow: applied.kept,
     predictedMs: problem.price(plan),
     reasons: { ...narrowest(complete(plan), pricing), ...explainPlan(problem, plan).keep },
   }

@@ -7,6 +7,7 @@ import { type FlowContext, type Progress, untouched } from './context.ts'
 import { type Fitted, fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
 import { observeGains, weightGains } from './gains.ts'
+import { madeUp } from './make-up.ts'
 import { type Narrowed, narrow } from './narrow.ts'
 import { DEFAULT_EPOCHS, type Foreseen, type Recipe } from './recipe.ts'
 import { recover } from './recover.ts'
@@ -112,12 +113,14 @@ export async function narrowTo(
       report(0, undefined, 'observing gains')
       const scores = await gainsOf(context, progress.model, round)
       const { planned, measuredMs } = await fitRound(context, progress, { round, scores, report })
-      const { plan, kept, reasons, model: narrowed, predictedMs } = planned
+      const { plan, kept, keptNow, reasons, model: narrowed, predictedMs } = planned
+      report(1, undefined, 'reconstructing layers')
+      const made = await madeUp(context, progress.model, { model: narrowed, kept: keptNow })
       const predicted = context.wholeMs / predictedMs
       const ratio = context.wholeMs / measuredMs
       return {
         data: { plan, kept, reasons: { keep: reasons, mask: {} } },
-        model: narrowed,
+        model: made,
         summary: `${ratio.toFixed(2)}× measured, ${predicted.toFixed(2)}× predicted`,
       }
     },
