@@ -8,6 +8,7 @@
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx]   goes on from what an earlier run left, its zeros held
 //   [--cycles 2]   with --from: so many trainings one after the other, and the mean of all their ends
+//   [--reconstruct]   instead of a solver: masks at once, layers reconstructed, then training under the masks
 //   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1]   how pictures are prepared, and varied
 //   [--norms running]                    statistics that norms use while masks come about
 import { readFileSync, statSync } from 'node:fs'
@@ -28,7 +29,9 @@ import { Workbench } from '../src/profile/prepare.ts'
 import { compareEverywhere } from '../src/recipes/compare-everywhere.ts'
 import { type Progress, untouched } from '../src/recipes/context.ts'
 import { observeGains } from '../src/recipes/gains.ts'
-import { type Recovering, recover } from '../src/recipes/recover.ts'
+import { madeUp } from '../src/recipes/make-up.ts'
+import { maskByMagnitude } from '../src/recipes/masking.ts'
+import { type Recovering, recover, settle } from '../src/recipes/recover.ts'
 import { Steps } from '../src/recipes/steps.ts'
 import { averageWeights } from '../src/train/average.ts'
 import { kernelsOf, planMasks, trainMasked, weightsOf } from './lib/masked.ts'
@@ -49,6 +52,7 @@ const { values: options, positionals } = parseArgs({
     channels: { type: 'string' },
     masks: { type: 'string' },
     from: { type: 'string' },
+    reconstruct: { type: 'boolean', default: false },
     cycles: { type: 'string', default: '1' },
     factor: { type: 'string', default: '8' },
     kernel: { type: 'string', default: '3' },
@@ -172,6 +176,24 @@ async function again(): Promise<Model> {
   return cycles > 1 ? averageWeights(stations) : progress.model
 }
 
+/** Masks at once, layers reconstructed, then training under the masks. */
+async function reconstructed(plan: Plan): Promise<Model> {
+  const shot = maskByMagnitude(original, plan.mask)
+  const { model } = await steps.run(
+    { name: 'reconstruct', title: 'Reconstructing layers' },
+    async () => {
+      const request = { training, seed }
+      const made = await madeUp({ request, engine, lesson }, original, { model: shot, kept: {} })
+      const { model: settled } = await settle(context, made, seed)
+      const [plain, after] = [await judge.score(shot), await judge.score(settled)]
+      return { data: null, model: settled, summary: `${percent(plain)} → ${percent(after)}` }
+    },
+  )
+  const begun = { ...untouched(model!), plan }
+  const stretch = { name: 'recover', title: 'Recovering', isLast: true, epochs, seed, ...mixup }
+  return (await recover(context, begun, stretch)).model
+}
+
 /** Rounds of scores, knapsack, cut and recovery until the share of the arithmetic is left. */
 async function narrowed(): Promise<Model> {
   const share = Number(options.channels)
@@ -229,6 +251,7 @@ async function masked(): Promise<Model> {
     factor: Number(options.factor),
     allocator: allocators.named(options.allocator),
   })
+  if (options.reconstruct) return reconstructed(plan)
   const { model } = await steps.run({ name: 'solve', title: 'Training' }, async (_report, at) => {
     const trained = await trainMasked(task, plan, {
       solver: solvers.named(options.solver),
@@ -257,7 +280,8 @@ function macsOf(model: Model): number {
 function goalText(): string {
   if (options.channels !== undefined)
     return `${percent(Number(options.channels))} of the multiply-accumulates, channels`
-  return `${options.factor} times fewer weights in ${options.kernel}×${options.kernel} convolutions, ${options.masks} by ${options.solver}, spread by ${options.allocator}`
+  const how = options.reconstruct ? 'at once, layers reconstructed' : `by ${options.solver}`
+  return `${options.factor} times fewer weights in ${options.kernel}×${options.kernel} convolutions, ${options.masks} ${how}, spread by ${options.allocator}`
 }
 
 // What repeats the run, without the paths of one machine.

@@ -250,7 +250,7 @@ async function reconstructed(context: FlowContext, progress: Progress): Promise<
     { name: 'reconstruct', title: 'Reconstructing layers' },
     async () => {
       const made = await madeUp(context, context.original, progress)
-      const settled = await settle(context, made, seed)
+      const { model: settled } = await settle(context, made, seed)
       return { data: null, model: settled, summary: 'weights that stay make up for what went' }
     },
   )
