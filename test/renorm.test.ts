@@ -4,9 +4,13 @@ import { presetImage } from '../src/data/describe.ts'
 import { generateImages } from '../src/data/readers/generated.ts'
 import { createEngine } from '../src/exec/create.ts'
 import type { Engine } from '../src/exec/engine.ts'
+import type { Model } from '../src/ir/graph.ts'
 import { deploy } from '../src/passes/index.ts'
 import { runPasses } from '../src/passes/pass.ts'
+import { settle } from '../src/recipes/recover.ts'
 import { hasNorms, renorm } from '../src/recipes/renorm.ts'
+import { lessonFor } from '../src/recipes/teach.ts'
+import { floatData, floats } from '../src/tensor/tensor.ts'
 import { resnetCifar } from '../src/zoo/resnet-cifar.ts'
 import { randomFeeds, runReference } from './support/ort.ts'
 
@@ -43,5 +47,52 @@ describe('renorm()', () => {
 
   it('leaves a model with norms as it is', async () => {
     expect(await renorm(network, options())).toBe(network)
+  })
+})
+
+describe('settle()', () => {
+  let engine: Engine
+  beforeAll(async () => {
+    engine = await createEngine({ threads: 1 })
+  })
+  afterAll(() => engine.close())
+
+  const network = resnetCifar({ blocks: 1, widths: [8, 12], size: 32, seed: 6 })
+  const training = generateImages({ seed: 2, part: 'train', length: 96 })
+  const description = {
+    format: 1 as const,
+    inputs: { image: presetImage('unit', { shape: [1, 3, 32, 32] }) },
+    // An untrained network says the same of everything: its numbers tell more than its classes.
+    outputs: { logits: { kind: 'tensor' as const } },
+  }
+  const contextOf = (original: Model) => {
+    const lesson = lessonFor(original, description, { labels: false })
+    return { original, lesson, engine, request: { training } }
+  }
+
+  it('a folded network that lost nothing still says the same, whatever pictures vary', async () => {
+    const { model: folded } = runPasses(network, deploy)
+    const { model, agreement } = await settle(contextOf(folded), folded, 1)
+    expect(hasNorms(model)).toBe(true)
+    expect(agreement).toBeGreaterThan(0.9999)
+  })
+
+  it('measures anew what a cut or a training left wrong', async () => {
+    const weights = network.weights.copy()
+    for (const { name } of network.graph.constants)
+      if (name.endsWith('running_mean'))
+        weights.set(
+          name,
+          floats(
+            weights.get(name).shape,
+            floatData(weights.get(name)).map((v) => v + 1),
+          ),
+        )
+    const context = contextOf(network)
+    const [right, wrong] = await Promise.all([
+      settle(context, network, 1),
+      settle(context, { ...network, weights }, 1),
+    ])
+    expect(wrong.agreement).toBe(right.agreement)
   })
 })

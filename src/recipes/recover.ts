@@ -150,7 +150,11 @@ export interface Settled {
  * it, or as they were. A quarter of the 1×1 weights of a network for whole pictures zero: 56 % of the
  * predictions with shifted ones, 62 % with whole ones.
  */
-export async function settle(context: Recovering, model: Model, seed: number): Promise<Settled> {
+export async function settle(
+  context: Omit<Recovering, 'steps' | 'offer'>,
+  model: Model,
+  seed: number,
+): Promise<Settled> {
   const { request, original, lesson, engine } = context
   const { training } = request
   if (training === undefined) return { model, agreement: undefined }
@@ -173,7 +177,11 @@ export async function settle(context: Recovering, model: Model, seed: number): P
   return best!
 }
 
-function sourceOf({ lesson, engine }: Recovering, dataset: Dataset, seed: number) {
+function sourceOf(
+  { lesson, engine }: Pick<Recovering, 'lesson' | 'engine'>,
+  dataset: Dataset,
+  seed: number,
+) {
   const { input } = lesson
   const augment = input.kind === 'image' ? augmentFor(dataset, input.width) : undefined
   return { dataset, description: input, engine, seed, ...(augment && { augment }) }
