@@ -120,13 +120,11 @@ async function alike(shared: readonly Wanted[]): Promise<Wanted[]> {
     const factors = shared.slice(1).map((_, i) => factorAt(curve, times[singles.length + i]!))
     return { data: { factors }, summary: factors.map((f) => f.toFixed(2)).join(', ') }
   })
-  return shared
-    .slice(1)
-    .map(({ structure }, i) => ({
-      structure: 'element',
-      factor: found.factors[i]!,
-      like: structure,
-    }))
+  return shared.slice(1).map(({ structure }, i) => ({
+    structure: 'element',
+    factor: found.factors[i]!,
+    like: structure,
+  }))
 }
 
 // Between two factors the logarithms of factor and time lie on a line; beyond the last one it goes on.
