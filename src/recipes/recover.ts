@@ -3,7 +3,7 @@ import type { Plan } from '../compress/plan.ts'
 import { gradual } from '../compress/solvers/gradual.ts'
 import type { Solver } from '../compress/solvers/solver.ts'
 import { sparsify } from '../compress/sparsify.ts'
-import { augmentFor } from '../data/augment.ts'
+import { type Augment, augmentFor } from '../data/augment.ts'
 import { type Dataset, thinned } from '../data/dataset.ts'
 import type { Model } from '../ir/graph.ts'
 import { recalibrateBatchNorm } from '../train/batch-norm.ts'
@@ -15,7 +15,7 @@ import type { FlowContext, Progress } from './context.ts'
 import { zerosOf } from './masking.ts'
 import type { CompressRequest } from './recipe.ts'
 import { hasNorms, renorm } from './renorm.ts'
-import { judgeFor } from './teach.ts'
+import { type Judge, judgeFor } from './teach.ts'
 
 /** What of a flow a stretch of training uses. */
 export type Recovering = Pick<FlowContext, 'original' | 'lesson' | 'engine' | 'steps' | 'offer'> & {
@@ -51,7 +51,7 @@ const RATE = 0.02
  */
 const FEW = 4000
 const ALIKE = 0.5
-/** Training samples that tell how far it does. */
+/** Training samples that are looked at to tell. */
 const LOOK = 256
 /** Networks without norms, and squared errors of any scale, diverge at the usual rate. */
 const CAUTIOUS_RATE = 0.002
@@ -139,42 +139,52 @@ function scheduleOf(
 /** A model whose norms fit it. */
 export interface Settled {
   readonly model: Model
-  /** How far it agrees with the original, 0…1; undefined where it has no norms or imitates nothing. */
+  /** How far it agrees with the original, 0…1; measured where there are few samples to train on. */
   readonly agreement: number | undefined
 }
 
-/**
- * Returns the model with norms put back where an export folded them, and their statistics measured anew,
- * with the variation of training. Where norms were folded nobody says what they were trained with: the
- * statistics are taken under which the model agrees best with the original, with that variation, without
- * it, or as they were. A quarter of the 1×1 weights of a network for whole pictures zero: 56 % of the
- * predictions with shifted ones, 62 % with whole ones.
- */
-export async function settle(
-  context: Omit<Recovering, 'steps' | 'offer'>,
-  model: Model,
-  seed: number,
-): Promise<Settled> {
-  const { request, original, lesson, engine } = context
-  const { training } = request
+/** Returns the model with norms put back where an export folded them, and their statistics measured anew. */
+export async function settle(context: Settling, model: Model, seed: number): Promise<Settled> {
+  const { training } = context.request
   if (training === undefined) return { model, agreement: undefined }
-  const { augment, ...source } = sourceOf(context, training, seed)
+  const { augment: _, ...source } = sourceOf(context, training, seed)
   const normed = await renorm(model, source)
   if (!hasNorms(normed)) return { model, agreement: undefined }
-  const varied = await recalibrateBatchNorm(normed, { ...source, ...(augment && { augment }) })
+  const augment = await rememberedVariation(context, training, seed)
+  const settled = await recalibrateBatchNorm(normed, { ...source, ...(augment && { augment }) })
+  const isAsked = training.length <= FEW && context.lesson.loss.needs.teacher
+  const agreement = isAsked ? await (await imitation(context, training)).score(settled) : undefined
+  return { model: settled, agreement }
+}
+
+/** What of a flow it takes to measure norms anew. */
+type Settling = Omit<Recovering, 'steps' | 'offer'>
+
+/**
+ * Returns the variation that statistics belong to: that of training, or none, as the original itself says
+ * what it said before under statistics measured so. Nobody says what a network was trained with: of one
+ * for whole pictures, a tenth of its weights zero, statistics of shifted pictures left 67 of 79 %; ResNet-20,
+ * trained on shifted ones, keeps 91.4 % with theirs and 87.8 % with those of whole pictures.
+ */
+async function rememberedVariation(
+  context: Settling,
+  training: Dataset,
+  seed: number,
+): Promise<Augment | undefined> {
+  const { augment, ...source } = sourceOf(context, training, seed)
   // What imitates nothing may be untrained.
-  if (!lesson.loss.needs.teacher) return { model: varied, agreement: undefined }
-  const others = hasNorms(original)
-    ? []
-    : [...(augment ? [await recalibrateBatchNorm(normed, source)] : []), normed]
-  const dataset = thinned(training, LOOK)
-  const judge = await judgeFor(original, { ...lesson, usesLabels: false }, { dataset, engine })
-  let best: { model: Model; agreement: number } | undefined
-  for (const candidate of [varied, ...others]) {
-    const agreement = await judge.score(candidate)
-    if (best === undefined || agreement > best.agreement) best = { model: candidate, agreement }
-  }
-  return best!
+  if (augment === undefined || !context.lesson.loss.needs.teacher) return augment
+  const original = await renorm(context.original, source)
+  const judge = await imitation(context, training)
+  const common = { ...source, samples: LOOK }
+  const varied = await judge.score(await recalibrateBatchNorm(original, { ...common, augment }))
+  const plain = await judge.score(await recalibrateBatchNorm(original, common))
+  return varied >= plain ? augment : undefined
+}
+
+function imitation({ original, lesson, engine }: Settling, training: Dataset): Promise<Judge> {
+  const options = { dataset: thinned(training, LOOK), engine }
+  return judgeFor(original, { ...lesson, usesLabels: false }, options)
 }
 
 function sourceOf(
