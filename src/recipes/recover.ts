@@ -109,8 +109,9 @@ export async function recover(
             solver,
           })
     if (!trained.finished) {
-      // Masks that still grow meet no plan yet.
-      if (mask === undefined) context.offer({ ...progress, model: trained.model })
+      // Masks that still grow meet no plan yet, and a training that just began lost more than it won.
+      if (mask === undefined && (await isBetter(context, trained.model, progress.model)))
+        context.offer({ ...progress, model: trained.model })
       signal?.throwIfAborted()
       throw new Error('internal: training stopped before its end')
     }
@@ -125,6 +126,13 @@ export async function recover(
   const done = { ...progress, model: model!, history: [...progress.history, ...data.points] }
   context.offer(done)
   return done
+}
+
+async function isBetter(context: Recovering, model: Model, before: Model): Promise<boolean> {
+  const { request, original, lesson, engine } = context
+  const dataset = thinned(request.training!, LOOK)
+  const judge = await judgeFor(original, lesson, { dataset, engine })
+  return (await judge.score(model)) > (await judge.score(before))
 }
 
 function scheduleOf(

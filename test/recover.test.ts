@@ -1,0 +1,74 @@
+// Recovery that is stopped: what it leaves is never worse than what it began with.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { presetImage } from '../src/data/describe.ts'
+import { generateImages } from '../src/data/readers/generated.ts'
+import { createEngine } from '../src/exec/create.ts'
+import type { Engine } from '../src/exec/engine.ts'
+import type { Model } from '../src/ir/graph.ts'
+import { type Progress, untouched } from '../src/recipes/context.ts'
+import { recover } from '../src/recipes/recover.ts'
+import { Steps } from '../src/recipes/steps.ts'
+import { lessonFor } from '../src/recipes/teach.ts'
+import { floatData, floats } from '../src/tensor/tensor.ts'
+import { resnetCifar } from '../src/zoo/resnet-cifar.ts'
+
+const original = resnetCifar({ blocks: 1, widths: [8, 12], size: 32, seed: 6 })
+const training = generateImages({ seed: 2, part: 'train', length: 128 })
+let engine: Engine
+let folder: string
+
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 })
+  folder = await mkdtemp(join(tmpdir(), 'tersor-recover-'))
+})
+afterAll(async () => {
+  await engine.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** Stops at the first sign of training and returns what was offered meanwhile. */
+async function offered(model: Model, work: string): Promise<Progress[]> {
+  const description = {
+    format: 1 as const,
+    inputs: { image: presetImage('unit', { shape: [1, 3, 32, 32] }) },
+    // An untrained network says the same of everything: its numbers tell more than its classes.
+    outputs: { logits: { kind: 'tensor' as const } },
+  }
+  const stop = new AbortController()
+  const offers: Progress[] = []
+  const context = {
+    original,
+    lesson: lessonFor(original, description, { labels: false }),
+    engine,
+    request: { training, signal: stop.signal },
+    steps: new Steps(join(folder, work), [work], ({ kind }) => {
+      if (kind === 'progress') stop.abort()
+    }),
+    offer: (progress: Progress) => void offers.push(progress),
+  }
+  const stretch = { name: 'recover', title: 'Recovering', epochs: 20, isLast: true, seed: 1 }
+  await expect(recover(context, { ...untouched(original), model }, stretch)).rejects.toThrow()
+  return offers
+}
+
+it('offers nothing where training has so far only disturbed the model', async () => {
+  expect(await offered(original, 'whole')).toEqual([])
+})
+
+it('offers what it has where that is better already', async () => {
+  const weights = original.weights.copy()
+  for (const { name, shape } of original.graph.constants)
+    if (name.endsWith('mean'))
+      weights.set(
+        name,
+        floats(
+          shape,
+          floatData(weights.get(name)).map((v) => v + 9),
+        ),
+      )
+  const [best] = await offered({ ...original, weights }, 'broken')
+  expect(best?.model).toBeDefined()
+})
