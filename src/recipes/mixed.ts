@@ -77,25 +77,32 @@ async function compress(context: FlowContext): Promise<Progress> {
     context.note('No data was given: nothing could be recovered, expect a large loss; add --data')
     return progress
   }
-  if (await isEnough(context, progress, 'as it is')) return progress
+  if (isEnough(context, await judged(context, progress, 'as it is'))) return progress
   progress = await reconstructed(context, progress)
-  if (await isEnough(context, progress, 'with layers reconstructed')) return progress
-  progress = await recover(context, progress, {
+  const rebuilt = await judged(context, progress, 'with layers reconstructed')
+  if (isEnough(context, rebuilt)) return progress
+  const short = await recover(context, progress, {
     name: 'short',
     title: 'Recovering a little',
     epochs: epochs * SHORT,
     isLast: true,
     seed: seed + 100,
   })
-  if (await isEnough(context, progress, 'after a short recovery')) return progress
+  const before = await judged(context, short, 'after a short recovery')
+  if (isEnough(context, before)) return short
   // Zeros stay where they are: masks that grew anew ended 0.6 points below the short recovery (ResNet-20).
-  return recover(context, progress, {
+  const full = await recover(context, short, {
     name: 'recover',
     title: 'Recovering accuracy',
     epochs: epochs * (1 - SHORT),
     isLast: true,
     seed: seed + 200,
   })
+  const after = await judged(context, full, 'after a full recovery')
+  if (before === undefined || after === undefined || after.value >= before.value) return full
+  context.note('The full recovery ended below the short one, which is kept')
+  context.offer(short)
+  return short
 }
 
 /** Returns what a recipe plans that takes widths and masks by price and sensitivity. */
@@ -259,11 +266,21 @@ async function reconstructed(context: FlowContext, progress: Progress): Promise<
   return next
 }
 
-// True when the model as it now is lost no more than allowed: nothing dearer is tried then.
-async function isEnough(context: FlowContext, { model }: Progress, how: string): Promise<boolean> {
+/** How good a model is, and when that was. */
+interface Judged {
+  readonly value: number
+  readonly how: string
+}
+
+// Undefined where there is nothing to judge by.
+async function judged(
+  context: FlowContext,
+  { model }: Progress,
+  how: string,
+): Promise<Judged | undefined> {
   const { request, original, lesson, engine, steps, before } = context
   const dataset = request.evaluation
-  if (dataset === undefined || before === undefined) return false
+  if (dataset === undefined || before === undefined) return undefined
   const { data } = await steps.run(
     { name: 'judge', title: 'Judging the model', key: how },
     async () => {
@@ -273,7 +290,13 @@ async function isEnough(context: FlowContext, { model }: Progress, how: string):
       return { data: { value }, summary: `${percent} % ${judge.kind} ${how}` }
     },
   )
-  const enough = before - data.value <= (request.goal.accuracyDrop ?? ENOUGH)
-  if (enough) context.note(`Accuracy is kept ${how}: no further recovery was needed`)
+  return { value: data.value, how }
+}
+
+// True when a model lost no more than allowed: nothing dearer is tried then.
+function isEnough({ request, before, note }: FlowContext, found: Judged | undefined): boolean {
+  if (found === undefined || before === undefined) return false
+  const enough = before - found.value <= (request.goal.accuracyDrop ?? ENOUGH)
+  if (enough) note(`Accuracy is kept ${found.how}: no further recovery was needed`)
   return enough
 }

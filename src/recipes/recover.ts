@@ -151,7 +151,10 @@ export interface Settled {
   readonly agreement: number | undefined
 }
 
-/** Returns the model with norms put back where an export folded them, and their statistics measured anew. */
+/**
+ * Returns the model with norms put back where an export folded them, and their statistics measured anew;
+ * where samples are few, only if the model agrees better with the original then.
+ */
 export async function settle(context: Settling, model: Model, seed: number): Promise<Settled> {
   const { training } = context.request
   if (training === undefined) return { model, agreement: undefined }
@@ -160,9 +163,12 @@ export async function settle(context: Settling, model: Model, seed: number): Pro
   if (!hasNorms(normed)) return { model, agreement: undefined }
   const augment = await rememberedVariation(context, training, seed)
   const settled = await recalibrateBatchNorm(normed, { ...source, ...(augment && { augment }) })
-  const isAsked = training.length <= FEW && context.lesson.loss.needs.teacher
-  const agreement = isAsked ? await (await imitation(context, training)).score(settled) : undefined
-  return { model: settled, agreement }
+  if (training.length > FEW || !context.lesson.loss.needs.teacher)
+    return { model: settled, agreement: undefined }
+  // Few samples may tell the statistics worse than they were: of a network for ImageNet 73 % agreement instead of 79.
+  const judge = await imitation(context, training)
+  const [anew, before] = [await judge.score(settled), await judge.score(normed)]
+  return anew >= before ? { model: settled, agreement: anew } : { model: normed, agreement: before }
 }
 
 /** What of a flow it takes to measure norms anew. */
@@ -170,9 +176,10 @@ type Settling = Omit<Recovering, 'steps' | 'offer'>
 
 /**
  * Returns the variation that statistics belong to: that of training, or none, as the original itself says
- * what it said before under statistics measured so. Nobody says what a network was trained with: of one
- * for whole pictures, a tenth of its weights zero, statistics of shifted pictures left 67 of 79 %; ResNet-20,
- * trained on shifted ones, keeps 91.4 % with theirs and 87.8 % with those of whole pictures.
+ * what it said before under statistics measured so. Nobody says what a network was trained with: one for
+ * whole pictures (proxyless, 13 % of its 1×1 weights zero) agrees with the original on 67 % under those of
+ * shifted ones and on 73 % under their own; ResNet-20, trained on shifted ones, keeps 91.4 % of 91.5 under
+ * theirs and 87.8 % under those of whole pictures.
  */
 async function rememberedVariation(
   context: Settling,
