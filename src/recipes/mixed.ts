@@ -8,6 +8,7 @@ import type { UnitScores } from '../compress/score.ts'
 import type { Model } from '../ir/graph.ts'
 import { timeInPlace } from '../profile/in-place.ts'
 import { measuredRatio } from '../profile/whole.ts'
+import { cheapest } from './cheapest.ts'
 import { type FlowContext, type Progress, untouched } from './context.ts'
 import { fitToTime } from './fit.ts'
 import { runFlow } from './flow.ts'
@@ -25,12 +26,9 @@ import { DEFAULT_EPOCHS, type Foreseen, type Recipe } from './recipe.ts'
 import { recover, settle } from './recover.ts'
 import { observeSensitivity } from './sensitivity.ts'
 import type { ReportProgress } from './steps.ts'
-import { judgeFor } from './teach.ts'
 
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */
 const MARGIN = 0.98
-/** Where no loss was named, a model that lost less than this needs no further recovery. */
-const ENOUGH = 0.005
 /** Share of the epochs that a short recovery takes before a full one is tried. */
 const SHORT = 0.2
 
@@ -71,38 +69,39 @@ async function compress(context: FlowContext): Promise<Progress> {
       }
     },
   )
-  let progress: Progress = { ...untouched(model!), ...data }
-  context.offer(progress)
+  const begun: Progress = { ...untouched(model!), ...data }
+  context.offer(begun)
   if (training === undefined) {
     context.note('No data was given: nothing could be recovered, expect a large loss; add --data')
-    return progress
+    return begun
   }
-  if (isEnough(context, await judged(context, progress, 'as it is'))) return progress
-  progress = await reconstructed(context, progress)
-  const rebuilt = await judged(context, progress, 'with layers reconstructed')
-  if (isEnough(context, rebuilt)) return progress
-  const short = await recover(context, progress, {
-    name: 'short',
-    title: 'Recovering a little',
-    epochs: epochs * SHORT,
-    isLast: true,
-    seed: seed + 100,
-  })
-  const before = await judged(context, short, 'after a short recovery')
-  if (isEnough(context, before)) return short
-  // Zeros stay where they are: masks that grew anew ended 0.6 points below the short recovery (ResNet-20).
-  const full = await recover(context, short, {
-    name: 'recover',
-    title: 'Recovering accuracy',
-    epochs: epochs * (1 - SHORT),
-    isLast: true,
-    seed: seed + 200,
-  })
-  const after = await judged(context, full, 'after a full recovery')
-  if (before === undefined || after === undefined || after.value >= before.value) return full
-  context.note('The full recovery ended below the short one, which is kept')
-  context.offer(short)
-  return short
+  return cheapest(context, begun, [
+    { how: 'as it is', next: async (progress) => progress },
+    { how: 'with layers reconstructed', next: (progress) => reconstructed(context, progress) },
+    {
+      how: 'after a short recovery',
+      next: (progress) =>
+        recover(context, progress, {
+          name: 'short',
+          title: 'Recovering a little',
+          epochs: epochs * SHORT,
+          isLast: true,
+          seed: seed + 100,
+        }),
+    },
+    {
+      // Zeros stay where they are: masks that grew anew ended 0.6 points below the short recovery (ResNet-20).
+      how: 'after a full recovery',
+      next: (progress) =>
+        recover(context, progress, {
+          name: 'recover',
+          title: 'Recovering accuracy',
+          epochs: epochs * (1 - SHORT),
+          isLast: true,
+          seed: seed + 200,
+        }),
+    },
+  ])
 }
 
 /** Returns what a recipe plans that takes widths and masks by price and sensitivity. */
@@ -264,39 +263,4 @@ async function reconstructed(context: FlowContext, progress: Progress): Promise<
   const next = { ...progress, model: model! }
   context.offer(next)
   return next
-}
-
-/** How good a model is, and when that was. */
-interface Judged {
-  readonly value: number
-  readonly how: string
-}
-
-// Undefined where there is nothing to judge by.
-async function judged(
-  context: FlowContext,
-  { model }: Progress,
-  how: string,
-): Promise<Judged | undefined> {
-  const { request, original, lesson, engine, steps, before } = context
-  const dataset = request.evaluation
-  if (dataset === undefined || before === undefined) return undefined
-  const { data } = await steps.run(
-    { name: 'judge', title: 'Judging the model', key: how },
-    async () => {
-      const judge = await judgeFor(original, lesson, { dataset, engine })
-      const value = await judge.score(model)
-      const percent = (100 * value).toFixed(1)
-      return { data: { value }, summary: `${percent} % ${judge.kind} ${how}` }
-    },
-  )
-  return { value: data.value, how }
-}
-
-// True when a model lost no more than allowed: nothing dearer is tried then.
-function isEnough({ request, before, note }: FlowContext, found: Judged | undefined): boolean {
-  if (found === undefined || before === undefined) return false
-  const enough = before - found.value <= (request.goal.accuracyDrop ?? ENOUGH)
-  if (enough) note(`Accuracy is kept ${found.how}: no further recovery was needed`)
-  return enough
 }
