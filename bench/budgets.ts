@@ -7,6 +7,7 @@
 //   [--kernel 1]                         in those of another size
 //   [--solver gradual --allocator erk|uniform|global] [--epochs 12 --rate 0.05 --seed 1 --threads 2]
 //   [--from FOLDER/00-solve.onnx]   goes on from what an earlier run left, its zeros held
+//   [--mean]   with --from: the mean of what an earlier run left and of what comes of it
 //   [--cycles 2]   with --from: so many trainings one after the other, and the mean of all their ends
 //   [--reconstruct]   instead of a solver: masks at once, layers reconstructed, then training under the masks
 //   [--preset imagenet] [--shift 0.1 --mirror] [--mixup 1]   how pictures are prepared, and varied
@@ -52,6 +53,7 @@ const { values: options, positionals } = parseArgs({
     channels: { type: 'string' },
     masks: { type: 'string' },
     from: { type: 'string' },
+    mean: { type: 'boolean' },
     reconstruct: { type: 'boolean', default: false },
     cycles: { type: 'string', default: '1' },
     factor: { type: 'string', default: '8' },
@@ -97,7 +99,7 @@ const task = await openTask(path, {
 })
 const { original, training, test, engine, lesson, judge } = task
 const start = options.from ? runPasses(readOnnxFile(options.from), clean).model : original
-const key = [name, path, { ...options, data: '', work: '' }]
+const key = [name, path, { ...options, data: '', work: '', mean: undefined }]
 const steps = new Steps(work, key, (event) => {
   if (event.kind === 'end')
     console.log(`${event.step}: ${event.summary} (${(event.tookMs / 1000).toFixed(0)} s)`)
@@ -173,7 +175,7 @@ async function again(): Promise<Model> {
     progress = await recover(context, progress, how)
     stations.push(progress.model)
   }
-  return cycles > 1 ? averageWeights(stations) : progress.model
+  return cycles > 1 || options.mean ? averageWeights(stations) : progress.model
 }
 
 /** Masks at once, layers reconstructed, then training under the masks. */
