@@ -26,11 +26,12 @@ export async function cheapest(
 ): Promise<Progress> {
   let progress = begun
   let best: { progress: Progress; how: string; value: number | undefined } | undefined
-  for (const { how, next } of remedies) {
+  for (const [i, { how, next }] of remedies.entries()) {
     progress = await next(progress)
     const value = await judged(context, progress, how)
     if (isEnough(context, value)) {
-      context.note(`Accuracy is kept ${how}: no further recovery was needed`)
+      if (i < remedies.length - 1)
+        context.note(`Accuracy is kept ${how}: no further recovery was needed`)
       return progress
     }
     if (best?.value === undefined || value === undefined || value >= best.value)
