@@ -37,6 +37,17 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+/** The original with means of norms that are wrong. */
+function shifted(by: number): Model {
+  const weights = original.weights.copy()
+  for (const { name, shape } of original.graph.constants) {
+    if (!name.endsWith('mean')) continue
+    const values = floatData(weights.get(name)).map((value) => value + by)
+    weights.set(name, floats(shape, values))
+  }
+  return { ...original, weights }
+}
+
 /** Stops at the first sign of training and returns what was offered meanwhile. */
 async function offered(model: Model, work: string): Promise<Progress[]> {
   const stop = new AbortController()
@@ -61,34 +72,11 @@ it('offers nothing where training has so far only disturbed the model', async ()
 })
 
 it('offers what it has where that is better already', async () => {
-  const weights = original.weights.copy()
-  for (const { name, shape } of original.graph.constants)
-    if (name.endsWith('mean'))
-      weights.set(
-        name,
-        floats(
-          shape,
-          floatData(weights.get(name)).map((v) => v + 9),
-        ),
-      )
-  const [best] = await offered({ ...original, weights }, 'broken')
+  const [best] = await offered(shifted(9), 'broken')
   expect(best?.model).toBeDefined()
 })
 
 it('takes the cheapest remedy that is enough, and the best where none is', async () => {
-  const shifted = (by: number): Model => {
-    const weights = original.weights.copy()
-    for (const { name, shape } of original.graph.constants)
-      if (name.endsWith('mean'))
-        weights.set(
-          name,
-          floats(
-            shape,
-            floatData(weights.get(name)).map((v) => v + by),
-          ),
-        )
-    return { ...original, weights }
-  }
   const run = async (accuracyDrop: number, work: string) => {
     const [notes, offers, tried]: [string[], Model[], number[]] = [[], [], []]
     const context = {

@@ -7,10 +7,9 @@ import type { Model } from '../ir/graph.ts'
 import { choleskyInPlace, solveInPlace } from '../tensor/cholesky.ts'
 import { type FloatTensor, floatData, floats, sizeOf } from '../tensor/tensor.ts'
 import { cut } from './cut.ts'
+import { dampingOf } from './statistics/gram.ts'
 import { findUnits, type Kept, type UnitMap } from './units.ts'
 
-/** Part of the mean of a gram's diagonal that is added to it: few samples do not span all columns. */
-const DAMPING = 0.01
 /** Multiplications that the systems of one weight may take; those that need more stay as they are. */
 const MOST_WORK = 4e9
 /** What else reads a weight would not want it changed. */
@@ -152,9 +151,7 @@ function groupsOf(
 
 function damped(gram: FloatTensor, n: number): Float64Array {
   const h = Float64Array.from(floatData(gram))
-  let trace = 0
-  for (let i = 0; i < n; i++) trace += h[i * n + i]!
-  const damping = (DAMPING * trace) / n || 1
+  const damping = dampingOf(h, n)
   for (let i = 0; i < n; i++) h[i * n + i]! += damping
   return h
 }

@@ -23,8 +23,9 @@ import {
   planMixed,
 } from './mixed-plan.ts'
 import { DEFAULT_EPOCHS, type Foreseen, type Recipe } from './recipe.ts'
-import { recover, settle } from './recover.ts'
+import { recover } from './recover.ts'
 import { observeSensitivity } from './sensitivity.ts'
+import { settle } from './settle.ts'
 import type { ReportProgress } from './steps.ts'
 
 /** Aim this much below the budget: predictions and clocks are off by a few percent. */

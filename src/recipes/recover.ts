@@ -3,10 +3,7 @@ import type { Plan } from '../compress/plan.ts'
 import { gradual } from '../compress/solvers/gradual.ts'
 import type { Solver } from '../compress/solvers/solver.ts'
 import { sparsify } from '../compress/sparsify.ts'
-import { type Augment, augmentFor } from '../data/augment.ts'
-import { type Dataset, thinned } from '../data/dataset.ts'
 import type { Model } from '../ir/graph.ts'
-import { recalibrateBatchNorm } from '../train/batch-norm.ts'
 import { sgd } from '../train/optimizers.ts'
 import type { TrainingProgress } from '../train/progress.ts'
 import { cosine, type RateSchedule, stretchOf, warmUp } from '../train/schedules.ts'
@@ -14,8 +11,8 @@ import { type Trained, train } from '../train/train.ts'
 import type { FlowContext, Progress } from './context.ts'
 import { zerosOf } from './masking.ts'
 import type { CompressRequest } from './recipe.ts'
-import { hasNorms, renorm } from './renorm.ts'
-import { type Judge, judgeFor } from './teach.ts'
+import { hasNorms } from './renorm.ts'
+import { FEW, settle, sourceOf, trainingJudge } from './settle.ts'
 
 /** What of a flow a stretch of training uses. */
 export type Recovering = Pick<FlowContext, 'original' | 'lesson' | 'engine' | 'steps' | 'offer'> & {
@@ -42,17 +39,8 @@ export interface Recovery {
 
 const BATCH = 64
 const RATE = 0.02
-/**
- * Up to so many samples, norms of a network that still resembles the original keep the statistics that
- * were just measured: those of batches change what was right before. ResNet-20, 640 pictures, 200 steps,
- * agreement with the original under measured statistics and under those of batches: 94.0 and 91.7 % at
- * 0.9 of its widths (90.4 before training; 3,200 pictures: 94.0 and 91.6), 88.0 and 86.5 at 0.8 (69.8
- * before), 66.1 and 72.1 at 0.6 (30.3 before).
- */
-const FEW = 4000
+/** Agreement with the original from which on measured statistics are kept; figures beside `FEW`. */
 const ALIKE = 0.5
-/** Training samples that are looked at to tell. */
-const LOOK = 256
 /** Networks without norms, and squared errors of any scale, diverge at the usual rate. */
 const CAUTIOUS_RATE = 0.002
 
@@ -129,9 +117,7 @@ export async function recover(
 }
 
 async function isBetter(context: Recovering, model: Model, before: Model): Promise<boolean> {
-  const { request, original, lesson, engine } = context
-  const dataset = thinned(request.training!, LOOK)
-  const judge = await judgeFor(original, lesson, { dataset, engine })
+  const judge = await trainingJudge(context, context.request.training!, context.lesson)
   return (await judge.score(model)) > (await judge.score(before))
 }
 
@@ -142,74 +128,6 @@ function scheduleOf(
   const whole = warmUp(cosine(rate), 0.03)
   if (part !== undefined) return stretchOf(whole, part)
   return isLast ? whole : cosine(rate, { final: rate / 2 })
-}
-
-/** A model whose norms fit it. */
-export interface Settled {
-  readonly model: Model
-  /** How far it agrees with the original, 0…1; measured where there are few samples to train on. */
-  readonly agreement: number | undefined
-}
-
-/**
- * Returns the model with norms put back where an export folded them, and their statistics measured anew;
- * where samples are few, only if the model agrees better with the original then.
- */
-export async function settle(context: Settling, model: Model, seed: number): Promise<Settled> {
-  const { training } = context.request
-  if (training === undefined) return { model, agreement: undefined }
-  const { augment: _, ...source } = sourceOf(context, training, seed)
-  const normed = await renorm(model, source)
-  if (!hasNorms(normed)) return { model, agreement: undefined }
-  const augment = await rememberedVariation(context, training, seed)
-  const settled = await recalibrateBatchNorm(normed, { ...source, ...(augment && { augment }) })
-  if (training.length > FEW || !context.lesson.loss.needs.teacher)
-    return { model: settled, agreement: undefined }
-  // Few samples may tell the statistics worse than they were: of a network for ImageNet 73 % agreement instead of 79.
-  const judge = await imitation(context, training)
-  const [anew, before] = [await judge.score(settled), await judge.score(normed)]
-  return anew >= before ? { model: settled, agreement: anew } : { model: normed, agreement: before }
-}
-
-/** What of a flow it takes to measure norms anew. */
-type Settling = Omit<Recovering, 'steps' | 'offer'>
-
-/**
- * Returns the variation that statistics belong to: that of training, or none, as the original itself says
- * what it said before under statistics measured so. Nobody says what a network was trained with: one for
- * whole pictures (proxyless, 13 % of its 1×1 weights zero) agrees with the original on 67 % under those of
- * shifted ones and on 73 % under their own; ResNet-20, trained on shifted ones, keeps 91.4 % of 91.5 under
- * theirs and 87.8 % under those of whole pictures.
- */
-async function rememberedVariation(
-  context: Settling,
-  training: Dataset,
-  seed: number,
-): Promise<Augment | undefined> {
-  const { augment, ...source } = sourceOf(context, training, seed)
-  // What imitates nothing may be untrained.
-  if (augment === undefined || !context.lesson.loss.needs.teacher) return augment
-  const original = await renorm(context.original, source)
-  const judge = await imitation(context, training)
-  const common = { ...source, samples: LOOK }
-  const varied = await judge.score(await recalibrateBatchNorm(original, { ...common, augment }))
-  const plain = await judge.score(await recalibrateBatchNorm(original, common))
-  return varied >= plain ? augment : undefined
-}
-
-function imitation({ original, lesson, engine }: Settling, training: Dataset): Promise<Judge> {
-  const options = { dataset: thinned(training, LOOK), engine }
-  return judgeFor(original, { ...lesson, usesLabels: false }, options)
-}
-
-function sourceOf(
-  { lesson, engine }: Pick<Recovering, 'lesson' | 'engine'>,
-  dataset: Dataset,
-  seed: number,
-) {
-  const { input } = lesson
-  const augment = input.kind === 'image' ? augmentFor(dataset, input.width) : undefined
-  return { dataset, description: input, engine, seed, ...(augment && { augment }) }
 }
 
 function summaryOf({ history, steps }: Trained): string {

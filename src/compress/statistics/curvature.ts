@@ -4,11 +4,9 @@
 import { choleskyInPlace } from '../../tensor/cholesky.ts'
 import { floatData, floats, sizeOf } from '../../tensor/tensor.ts'
 import type { Statistic } from '../contracts.ts'
-import { gramsOf } from './gram.ts'
+import { dampingOf, gramsOf } from './gram.ts'
 import { add } from './reduce.ts'
 
-/** Part of the mean of H's diagonal that is added to it: inputs of few samples do not span all columns. */
-const DAMPING = 0.01
 /** Columns that are inverted together; more are taken for independent of each other. */
 const BLOCK = 512
 
@@ -31,9 +29,7 @@ export const inputCurvature: Statistic = {
 
 /** 1 / diagonal of (H + λ)⁻¹ of a symmetric matrix `[n, n]`, by Cholesky, block by block. */
 function inverseOfInverseDiagonal(matrix: Float32Array, n: number): Float32Array {
-  let trace = 0
-  for (let i = 0; i < n; i++) trace += matrix[i * n + i]!
-  const damping = (DAMPING * trace) / n || 1
+  const damping = dampingOf(matrix, n)
   const result = new Float32Array(n)
   for (let first = 0; first < n; first += BLOCK) {
     const size = Math.min(BLOCK, n - first)

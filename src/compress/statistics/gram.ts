@@ -22,6 +22,16 @@ export function inputGram(most: number): Statistic {
   }
 }
 
+/** Part of the mean of a gram's diagonal that is added to it: few samples do not span all columns. */
+const DAMPING = 0.01
+
+/** What is added to the diagonal of a gram `[n, n]` so that it can be inverted. */
+export function dampingOf(gram: ArrayLike<number>, n: number): number {
+  let trace = 0
+  for (let i = 0; i < n; i++) trace += gram[i * n + i]!
+  return (DAMPING * trace) / n || 1
+}
+
 /** Adds grams to a graph and returns their names by weight. */
 export function gramsOf(
   b: GraphBuilder,
